@@ -1,0 +1,86 @@
+"""The names of all keys in Redis, one function a kind.
+
+Keys of a conversation carry the hash tag of its partition, so that one script may touch the conversation,
+its turns, its checkpoints and the partition's work queues at once, on Redis Cluster too.
+Keys of a user carry the user's tag.
+"""
+
+from zlib import crc32
+
+PARTITIONS = 32
+TAGS = [f"{{p{number:02d}}}" for number in range(PARTITIONS)]
+
+
+def tag(conversation_id: str) -> str:
+    """Return the hash tag of the conversation's partition, for example ``{p07}``."""
+    return TAGS[crc32(conversation_id.encode()) % PARTITIONS]
+
+
+def log(conversation_id: str) -> str:
+    """Stream: entry ``<seq>-0``; fields k = kind, c = chain, b = body, and x = private facts."""
+    return f"{tag(conversation_id)}:log:{conversation_id}"
+
+
+def meta(conversation_id: str) -> str:
+    """Hash: epoch, seq, chain, state, cleared, archived, and the session's title and topic."""
+    return f"{tag(conversation_id)}:meta:{conversation_id}"
+
+
+def members(conversation_id: str) -> str:
+    """Hash: user id -> role."""
+    return f"{tag(conversation_id)}:members:{conversation_id}"
+
+
+def reads(conversation_id: str) -> str:
+    """Hash: ``r<user id>`` -> seq read, ``u<user id>`` -> count of unread messages."""
+    return f"{tag(conversation_id)}:reads:{conversation_id}"
+
+
+def sent(conversation_id: str, author: str, client_id: str) -> str:
+    """String ``<seq> <message id>``, kept 7 days: what this client_id became."""
+    return f"{tag(conversation_id)}:sent:{conversation_id}:{author}:{client_id}"
+
+
+def turns(conversation_id: str) -> str:
+    """List: ids of unfinished turns, in order; the head is the one that runs or is next."""
+    return f"{tag(conversation_id)}:turns:{conversation_id}"
+
+
+def turn(conversation_id: str, turn_id: str) -> str:
+    """Hash: seq, message_id, user, status, attempt, node, times in ms of Redis' clock."""
+    return f"{tag(conversation_id)}:turn:{turn_id}"
+
+
+def pieces(conversation_id: str, turn_id: str) -> str:
+    """List: the pieces 1..n of the answer being written by the current attempt."""
+    return f"{tag(conversation_id)}:pieces:{turn_id}"
+
+
+def due(partition_tag: str) -> str:
+    """ZSET: conversation -> ms of Redis' clock at which its head turn may be claimed."""
+    return f"{partition_tag}:due"
+
+
+def dirty(partition_tag: str) -> str:
+    """ZSET: conversation -> ms since when it has entries that are not archived yet."""
+    return f"{partition_tag}:dirty"
+
+
+def unfed(partition_tag: str) -> str:
+    """ZSET: conversation -> ms since when its members' feeds have not heard of its head."""
+    return f"{partition_tag}:unfed"
+
+
+def parked(partition_tag: str) -> str:
+    """Hash: conversation -> ``<epoch> <seq> <chain>`` of a log that lies whole in the archive."""
+    return f"{partition_tag}:parked"
+
+
+def feed(user_id: str) -> str:
+    """Stream: the user's own log, entry ``<seq>-0``; its newest 1,000."""
+    return f"{{u:{user_id}}}:feed"
+
+
+def feed_meta(user_id: str) -> str:
+    """Hash: epoch, seq, chain of the feed, and ``h:<conversation>`` -> head last told."""
+    return f"{{u:{user_id}}}:feedmeta"

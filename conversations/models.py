@@ -1,0 +1,200 @@
+"""What the database keeps: people, session metadata, and the archive of every log.
+
+The log in Redis is the truth for what is newer than `Conversation.archived_seq`; rows here are its copy
+(`Event`, `Message`, `Turn`) or facts that only people change (`Member`, `Device`, `Token`).
+"""
+
+import uuid
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class User(AbstractUser):
+    class Meta(AbstractUser.Meta):
+        pass
+
+
+class Installation(models.Model):
+    """One row that names this database, so that a Redis that belongs to another one is refused."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Conversation(models.Model):
+    class Status(models.TextChoices):
+        ACTIVE = "active", _("active")
+        DELETED = "deleted", _("deleted")  # hidden; erased 30 s later
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(User, models.CASCADE, related_name="owned_conversations")
+    title = models.CharField(max_length=200, blank=True)
+    topic = models.CharField(max_length=200, blank=True)
+    language = models.CharField(max_length=16, blank=True)
+    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
+    epoch = models.PositiveIntegerField(default=1)
+    archived_seq = models.PositiveBigIntegerField(default=0, help_text=_("the archive's head"))
+    archived_chain = models.CharField(max_length=16, default="0" * 16)
+    cleared_seq = models.PositiveBigIntegerField(default=0)
+    message_count = models.PositiveIntegerField(default=0)
+    preview = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_active_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    members = models.ManyToManyField(User, through="Member", related_name="conversations")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-last_active_at", "id"]),
+            models.Index(fields=["deleted_at"], condition=Q(status="deleted"), name="to_erase"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class Member(models.Model):
+    class Role(models.TextChoices):
+        OWNER = "owner", _("owner")
+        MEMBER = "member", _("member")
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=8, choices=Role, default=Role.OWNER)
+    joined_seq = models.PositiveBigIntegerField(default=0)
+    left_seq = models.PositiveBigIntegerField(null=True, blank=True)
+    archived = models.BooleanField(default=False)
+    pinned = models.BooleanField(default=False)
+    read_seq = models.PositiveBigIntegerField(default=0)
+    draft = models.TextField(blank=True)
+    draft_device_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "conversation"], name="one_membership"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.conversation_id}"
+
+
+class Token(models.Model):
+    """A bearer token. Only its SHA-256 is kept; the text is shown once, when it is made."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    name = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name or 'token'} #{self.pk}"
+
+
+class Device(models.Model):
+    """A browser or client of a user, as it named itself; revoking it also revokes its token."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="devices")
+    device_id = models.CharField(max_length=64)
+    name = models.CharField(max_length=100, blank=True)
+    token = models.ForeignKey(Token, models.SET_NULL, null=True, blank=True, related_name="devices")
+    session_key = models.CharField(max_length=40, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "device_id"], name="one_device")]
+
+    def __str__(self) -> str:
+        return self.name or self.device_id
+
+
+class Turn(models.Model):
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        RUNNING = "running", _("running")
+        WAITING = "waiting", _("waiting")
+        DONE = "done", _("done")
+        CANCELLED = "cancelled", _("cancelled")
+        FAILED = "failed", _("failed")
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="turns")
+    seq = models.PositiveBigIntegerField(help_text=_("of the message that asked for it"))
+    status = models.CharField(max_length=9, choices=Status, default=Status.QUEUED)
+    attempts = models.PositiveIntegerField(default=0)
+    node = models.CharField(max_length=64, blank=True)
+    queued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    first_piece_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    usage = models.JSONField(default=dict, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["conversation", "-seq"])]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Event(models.Model):
+    """One entry of a conversation's log, byte for byte as it was delivered (`body`)."""
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="events")
+    epoch = models.PositiveIntegerField()
+    seq = models.PositiveBigIntegerField()
+    chain = models.CharField(max_length=16)
+    kind = models.CharField(max_length=32)
+    at = models.DateTimeField()
+    body = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="one_event_a_seq")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id} {self.seq} {self.kind}"
+
+
+class Message(models.Model):
+    """What was said: the `message` entries of the log, in columns."""
+
+    class Role(models.TextChoices):
+        USER = "user", _("user")
+        ASSISTANT = "assistant", _("assistant")
+        SYSTEM = "system", _("system")
+
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
+    seq = models.PositiveBigIntegerField()
+    message_id = models.UUIDField(unique=True)
+    role = models.CharField(max_length=9, choices=Role)
+    author = models.CharField(max_length=64, help_text=_("a user's id, or 'assistant'"))
+    device_id = models.CharField(max_length=64, blank=True)
+    client_id = models.CharField(max_length=64, blank=True)
+    turn_id = models.UUIDField(null=True, blank=True)
+    status = models.CharField(max_length=9, default="complete")
+    content = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="one_message_a_seq"),
+            models.UniqueConstraint(
+                fields=["conversation", "author", "client_id"],
+                condition=~Q(client_id=""),
+                name="one_message_a_client_id",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id} {self.seq} {self.role}"

@@ -1,0 +1,83 @@
+"""The door to Redis: one client a process and loop, scripts by name, vendors' errors mapped to ours."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import BusyLoadingError, ConnectionError, NoScriptError, TimeoutError
+
+from .errors import Unavailable
+
+LUA_DIR = Path(__file__).parent / "lua"
+# Above every blocking read that we make; redis-py's own 5 s would cut them.
+SOCKET_TIMEOUT_SECONDS = 30
+CONNECT_TIMEOUT_SECONDS = 3
+MAX_CONNECTIONS = 64
+
+_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, Redis]" = WeakKeyDictionary()
+
+
+def connect(url: str | None = None) -> Redis:
+    """Return a new client with its own pool; bytes in, bytes out. Connects at first use."""
+    pool = BlockingConnectionPool.from_url(
+        url or settings.REDIS_URL,
+        max_connections=MAX_CONNECTIONS,
+        timeout=5,
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        protocol=2,
+    )
+    return Redis(connection_pool=pool)
+
+
+def client() -> Redis:
+    """Return this event loop's client; a client serves one loop only."""
+    loop = asyncio.get_running_loop()
+    found = _clients.get(loop)
+    if found is None:
+        found = _clients[loop] = connect()
+    return found
+
+
+async def close() -> None:
+    """Close this loop's client, if it has one."""
+    found = _clients.pop(asyncio.get_running_loop(), None)
+    if found is not None:
+        await found.aclose()
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turn 'Redis does not answer' into Unavailable. Its effect may have happened all the same."""
+    try:
+        yield
+    except (ConnectionError, TimeoutError, BusyLoadingError, OSError) as error:
+        raise Unavailable("The store does not answer; try again.", retry_after=1) from error
+
+
+@cache
+def script(name: str) -> tuple[str, str]:
+    """Return (sha1, source) of ``lua/<name>.lua``, with ``lua/shared.lua`` put before it."""
+    source = (LUA_DIR / "shared.lua").read_text() + (LUA_DIR / f"{name}.lua").read_text()
+    return sha1(source.encode()).hexdigest(), source
+
+
+async def run_script(name: str, keys: list[str], args: list[Any]) -> Any:
+    """Run a script atomically and return its reply.
+
+    Raises Unavailable when Redis does not answer; the script may have run. A Redis that lost
+    its scripts gets the source again.
+    """
+    digest, source = script(name)
+    with mapped_errors():
+        try:
+            return await client().evalsha(digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return await client().eval(source, len(keys), *keys, *args)
