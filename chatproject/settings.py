@@ -18,9 +18,7 @@ env = environ.Env()
 
 ENVIRONMENT = env.str("ENVIRONMENT", default="development")
 if ENVIRONMENT not in ("development", "production"):
-    raise ImproperlyConfigured(
-        f"ENVIRONMENT is {ENVIRONMENT!r}: set it to development or production"
-    )
+    raise ImproperlyConfigured(f"ENVIRONMENT is {ENVIRONMENT!r}: set it to development or production")
 PRODUCTION = ENVIRONMENT == "production"
 DEBUG = env.bool("DEBUG", default=False)
 

@@ -158,9 +158,7 @@ class Event(models.Model):
     body = models.TextField()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["conversation", "seq"], name="one_event_a_seq")
-        ]
+        constraints = [models.UniqueConstraint(fields=["conversation", "seq"], name="one_event_a_seq")]
 
     def __str__(self) -> str:
         return f"{self.conversation_id} {self.seq} {self.kind}"
