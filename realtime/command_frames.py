@@ -1,0 +1,183 @@
+"""The commands: for each the arguments it takes and the `data` of its `result`."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from .codes import DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS
+from .entry_frames import Head
+from .fields import (
+    ClientMadeId,
+    Content,
+    Count,
+    DraftContent,
+    JsonValue,
+    Name,
+    OptionalName,
+    Told,
+    Uuid,
+    Wire,
+)
+
+PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS, description=f"1-{MAX_PAGE_ITEMS}")]
+PageMark = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class NoArgs(Wire):
+    pass
+
+
+class NewConversation(Wire):
+    title: OptionalName | None = None
+    topic: OptionalName | None = None
+
+
+class ListConversations(Wire):
+    archived: bool = Field(False, description="true: the archived ones instead")
+    before: PageMark | None = Field(None, description="the `last_active` or id of the last item one has")
+    limit: PageSize = DEFAULT_PAGE_ITEMS
+
+
+class GetHistory(Wire):
+    before_seq: Count | None = Field(None, description="only messages below this seq; absent: the newest")
+    limit: PageSize = DEFAULT_PAGE_ITEMS
+
+
+class SwitchTopic(Wire):
+    topic: Name
+
+
+class Rename(Wire):
+    title: Name
+
+
+class MarkRead(Wire):
+    seq: Count
+
+
+class SetDraft(Wire):
+    content: DraftContent
+
+
+class Cancel(Wire):
+    turn_id: Uuid | None = Field(None, description="absent: the turn in flight")
+
+
+class Answer(Wire):
+    turn_id: Uuid
+    interrupt_id: Name
+    value: JsonValue
+
+
+class Regenerate(Wire):
+    message_id: Uuid
+
+
+class Edit(Wire):
+    message_id: Uuid
+    content: Content
+
+
+class Fork(Wire):
+    seq: Count
+
+
+class Username(Wire):
+    username: Name
+
+
+class Search(Wire):
+    query: Name
+    before: PageMark | None = None
+    limit: PageSize = DEFAULT_PAGE_ITEMS
+
+
+class Export(Wire):
+    format: Literal["json", "markdown"]
+
+
+class RevokeDevice(Wire):
+    device_id: ClientMadeId
+
+
+class NoData(Told):
+    pass
+
+
+class ConversationMade(Told):
+    conversation_id: Uuid
+
+
+class Items(Told):
+    items: list[dict[str, Any]]
+
+
+class Page(Items):
+    more: bool
+
+
+class ConversationList(Page):
+    feed: Head = Field(description="the feed's cursor at which this list is true")
+
+
+class SearchHit(Told):
+    conversation_id: Uuid
+    seq: Count
+    snippet: str
+
+
+class SearchPage(Told):
+    items: list[SearchHit]
+    more: bool
+
+
+class TurnNamed(Told):
+    turn_id: Uuid
+
+
+class ExportMade(Told):
+    url: str = Field(description="fetched with the same credentials")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """``result`` is the model of `result.data`, None where a `history` frame answers instead.
+
+    ``about_conversation``: it acts on the conversation named in the frame, else on the one named in `ready`.
+    """
+
+    args: type[Wire]
+    result: type[Told] | None = NoData
+    about_conversation: bool = True
+
+
+COMMANDS: dict[str, CommandSpec] = {
+    "new_conversation": CommandSpec(NewConversation, ConversationMade, about_conversation=False),
+    "list_conversations": CommandSpec(ListConversations, ConversationList, about_conversation=False),
+    "get_history": CommandSpec(GetHistory, None),
+    "clear_history": CommandSpec(NoArgs),
+    "archive": CommandSpec(NoArgs),
+    "unarchive": CommandSpec(NoArgs),
+    "pin": CommandSpec(NoArgs),
+    "unpin": CommandSpec(NoArgs),
+    "delete": CommandSpec(NoArgs),
+    "restore": CommandSpec(NoArgs),
+    "leave": CommandSpec(NoArgs),
+    "typing": CommandSpec(NoArgs),
+    "switch_topic": CommandSpec(SwitchTopic),
+    "rename": CommandSpec(Rename),
+    "mark_read": CommandSpec(MarkRead),
+    "set_draft": CommandSpec(SetDraft),
+    "cancel": CommandSpec(Cancel, TurnNamed),
+    "answer": CommandSpec(Answer),
+    "regenerate": CommandSpec(Regenerate, TurnNamed),
+    "edit": CommandSpec(Edit, TurnNamed),
+    "fork": CommandSpec(Fork, ConversationMade),
+    "invite": CommandSpec(Username),
+    "remove_member": CommandSpec(Username),
+    "search": CommandSpec(Search, SearchPage, about_conversation=False),
+    "export": CommandSpec(Export, ExportMade),
+    "list_devices": CommandSpec(NoArgs, Items, about_conversation=False),
+    "revoke_device": CommandSpec(RevokeDevice, about_conversation=False),
+}

@@ -1,0 +1,155 @@
+"""The `data` of each kind of entry in a conversation's log, and of each event in a user's feed."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from .fields import ClientMadeId, Count, JsonValue, Time, Told, Uuid
+
+MessageStatus = Literal["complete", "cancelled", "failed"]
+
+
+class Head(Told):
+    """A cursor as the server sends it: always whole."""
+
+    epoch: Count
+    seq: Count
+    chain: str = Field(pattern="^[0-9a-f]{16}$")
+
+
+class MessageData(Told):
+    message_id: Uuid
+    role: Literal["user", "assistant", "system"]
+    author: str = Field(description="a user's id, or `assistant`, or `system`")
+    device_id: ClientMadeId | None = None
+    content: str
+    client_id: ClientMadeId | None = None
+    turn_id: Uuid | None = Field(None, description="the turn this message starts, or the one that wrote it")
+    status: MessageStatus
+
+
+class TurnStarted(Told):
+    turn_id: Uuid
+    attempt: Count
+    node: str
+
+
+class Interrupt(Told):
+    id: str
+    value: JsonValue
+
+
+class TurnWaiting(Told):
+    turn_id: Uuid
+    interrupts: list[Interrupt]
+
+
+class TurnAnswered(Told):
+    turn_id: Uuid
+    interrupt_id: str
+    value: JsonValue
+    device_id: ClientMadeId | None = None
+
+
+class TurnFinished(Told):
+    turn_id: Uuid
+    status: Literal["done", "cancelled", "failed"]
+    message_id: Uuid | None = Field(None, description="of the final message, where there is one")
+    error: str | None = Field(None, description="what went wrong, in words a person can act on")
+    device_id: ClientMadeId | None = Field(None, description="the device that cancelled")
+
+
+class MessageSuperseded(Told):
+    from_seq: Count
+    to_seq: Count
+    by: str = Field(description="the message or turn that takes their place")
+
+
+class Change(Told):
+    """A change made by a person: who and where, if that is known."""
+
+    user_id: str | None = None
+    device_id: ClientMadeId | None = None
+
+
+class Renamed(Change):
+    title: str
+
+
+class TopicSwitched(Change):
+    topic: str
+
+
+class Membership(Told):
+    user_id: str
+    username: str | None = None
+    role: str | None = None
+
+
+ENTRY_DATA: dict[str, type[Told]] = {
+    "message": MessageData,
+    "turn.started": TurnStarted,
+    "turn.waiting": TurnWaiting,
+    "turn.answered": TurnAnswered,
+    "turn.finished": TurnFinished,
+    "message.superseded": MessageSuperseded,
+    "history.cleared": Change,
+    "conversation.renamed": Renamed,
+    "conversation.deleted": Change,
+    "topic.switched": TopicSwitched,
+    "member.joined": Membership,
+    "member.left": Membership,
+}
+
+
+class Message(MessageData):
+    """A message in a `snapshot` or `history`: the data of its entry, and where it stands."""
+
+    seq: Count
+    at: Time
+    superseded_by: str | None = None
+
+
+class AboutConversation(Told):
+    conversation_id: Uuid
+
+
+class ConversationCreated(AboutConversation):
+    title: str | None = None
+    topic: str | None = None
+    head: Head | None = None
+
+
+class ConversationUpdated(AboutConversation):
+    head: Head
+    title: str
+    preview: str = Field(description="how the newest message begins")
+    unread: Count
+
+
+class ConversationRead(AboutConversation):
+    seq: Count
+
+
+class ConversationDraft(AboutConversation):
+    content: str
+    device_id: ClientMadeId | None = None
+
+
+class DeviceRevoked(Told):
+    device_id: ClientMadeId
+
+
+FEED_DATA: dict[str, type[Told]] = {
+    "conversation.created": ConversationCreated,
+    "conversation.updated": ConversationUpdated,
+    "conversation.archived": AboutConversation,
+    "conversation.unarchived": AboutConversation,
+    "conversation.pinned": AboutConversation,
+    "conversation.unpinned": AboutConversation,
+    "conversation.deleted": AboutConversation,
+    "conversation.restored": AboutConversation,
+    "conversation.read": ConversationRead,
+    "conversation.draft": ConversationDraft,
+    "device.revoked": DeviceRevoked,
+}
