@@ -84,3 +84,22 @@ def feed(user_id: str) -> str:
 def feed_meta(user_id: str) -> str:
     """Hash: epoch, seq, chain of the feed, and ``h:<conversation>`` -> head last told."""
     return f"{{u:{user_id}}}:feedmeta"
+
+
+def bucket(user_id: str, kind: str) -> str:
+    """Hash: ``tokens`` left and ``at``, µs of Redis' clock; gone once the bucket is full again."""
+    return f"{{u:{user_id}}}:bucket:{kind}"
+
+
+def user_connections(user_id: str) -> str:
+    """ZSET: JSON [connection id, device id, node, device name] -> ms of Redis' clock at which it lapses."""
+    return f"{{u:{user_id}}}:conns"
+
+
+def address_connections(address: str) -> str:
+    """ZSET: connection id -> ms of Redis' clock at which it lapses."""
+    return f"{{a:{address}}}:conns"
+
+
+# Stream: fields kind, user, value; the newest 10,000 log-outs and revocations.
+REVOCATIONS = "{revocations}"

@@ -81,3 +81,11 @@ async def run_script(name: str, keys: list[str], args: list[Any]) -> Any:
             return await client().evalsha(digest, len(keys), *keys, *args)
         except NoScriptError:
             return await client().eval(source, len(keys), *keys, *args)
+
+
+async def load_scripts(names: set[str] | None = None) -> None:
+    """Teach Redis the scripts by these names, or all of them."""
+    wanted = names or {path.stem for path in LUA_DIR.glob("*.lua")} - {"shared"}
+    with mapped_errors():
+        for name in wanted:
+            await client().script_load(script(name)[1])

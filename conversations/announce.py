@@ -1,0 +1,46 @@
+"""Ring the doorbell: tell a user's sockets on all nodes what just became durable, through the channel layer.
+
+A lost announcement costs time, never an entry: sessions compare their cursors with the log each second.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from channels.layers import get_channel_layer
+
+from .events import Entry, event_frame
+
+
+def user_group(user_id: str) -> str:
+    return f"user.{user_id}"
+
+
+def node_group(node: str) -> str:
+    return f"node.{node}"
+
+
+def tell_users(user_ids: Iterable[str], message: dict[str, Any]) -> None:
+    """Send to each user's group soon, without waiting."""
+    layer = get_channel_layer()
+    for user_id in user_ids:
+        layer.group_send_soon(user_group(user_id), message)
+
+
+def tell_entries(
+    user_ids: Iterable[str],
+    conversation_id: str,
+    epoch: int,
+    entries: list[Entry],
+    *,
+    turn: tuple[str, int] = ("", 0),
+) -> None:
+    """Announce entries in order. ``turn`` names the turn (id, attempt) that turn entries are about."""
+    items = [
+        [entry.seq, entry.chain, entry.kind, *turn, event_frame(conversation_id, epoch, *entry_parts(entry))]
+        for entry in entries
+    ]
+    tell_users(user_ids, {"type": "entries", "c": conversation_id, "e": epoch, "i": items})
+
+
+def entry_parts(entry: Entry) -> tuple[int, str, bytes]:
+    return entry.seq, entry.chain, entry.body

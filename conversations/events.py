@@ -1,0 +1,68 @@
+"""Log entries and frames as bytes: each body is encoded once, kept, hashed and delivered as it is.
+
+A body is ``{"event": kind, "at": time, "data": {...}}``. The wire's `event` frame is the position put before it.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+NO_CHAIN = "0" * 16
+PREVIEW_CHARACTERS = 120
+TITLE_CHARACTERS = 60
+
+
+class Position(NamedTuple):
+    """A cursor: where a log is. Two devices at the same position have seen the same bytes."""
+
+    epoch: int
+    seq: int
+    chain: str
+
+    def wire(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "seq": self.seq, "chain": self.chain}
+
+
+class Entry(NamedTuple):
+    seq: int
+    chain: str
+    kind: str
+    body: bytes
+
+
+def now_text() -> str:
+    """Return this node's time as the wire has it: RFC 3339, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def time_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def encode_body(kind: str, data: dict[str, Any]) -> bytes:
+    return orjson.dumps({"event": kind, "at": now_text(), "data": data})
+
+
+def event_frame(conversation_id: str, epoch: int, seq: int, chain: str, body: bytes) -> str:
+    """Return the `event` frame; ids and chain need no escaping."""
+    head = f'{{"type":"event","conversation_id":"{conversation_id}","epoch":{epoch},"seq":{seq},"chain":"{chain}",'
+    return head + body[1:].decode()
+
+
+def feed_frame(epoch: int, seq: int, chain: str, body: bytes) -> str:
+    return f'{{"type":"feed","epoch":{epoch},"seq":{seq},"chain":"{chain}",' + body[1:].decode()
+
+
+def message_item(seq: int, body: bytes) -> dict[str, Any]:
+    """Return a `message` entry as `snapshot` and `history` show it."""
+    entry = orjson.loads(body)
+    return {"seq": seq, "at": entry["at"], **entry["data"]}
+
+
+def preview_of(content: str) -> str:
+    return " ".join(content[: PREVIEW_CHARACTERS * 2].split())[:PREVIEW_CHARACTERS]
+
+
+def title_of(content: str) -> str:
+    return " ".join(content[: TITLE_CHARACTERS * 2].split())[:TITLE_CHARACTERS]

@@ -1,0 +1,383 @@
+"""The log of a conversation: append, read, head. Everything else is a hint or a copy of it.
+
+Durable before visible: Redis answers a script only after its fsync; only then do we announce.
+A log that is not in Redis is brought back from the archive (restoring.py), or does not exist: Forbidden.
+Shapes and arguments of the scripts stand at the top of each file in lua/.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import orjson
+from django.conf import settings
+
+from . import keys, restoring
+from .announce import tell_entries
+from .batching import batcher
+from .errors import Conflict, Forbidden, TooLarge
+from .events import NO_CHAIN, Entry, Position, message_item
+
+SENT_TTL_SECONDS = 7 * 24 * 3600
+MOST_MISSED = 10_000
+PAGE_ENTRIES = 500
+PAGE_BYTES = 96 * 1024
+SNAPSHOT_MESSAGES = 50
+SNAPSHOT_BYTES = 192 * 1024
+
+
+class TurnView(NamedTuple):
+    """A turn in flight as `opened` shows it: pieces 1..n joined are the text."""
+
+    turn_id: str
+    attempt: int
+    status: str
+    n: int
+    text: str
+    interrupts: list[dict[str, Any]]
+
+    def wire(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+class Page(NamedTuple):
+    """Entries after a cursor. ``turns`` is None while more entries follow."""
+
+    head: Position
+    entries: list[Entry]
+    turns: list[TurnView] | None
+
+
+class Snapshot(NamedTuple):
+    reason: str
+    head: Position
+    title: str
+    topic: str
+    members: dict[str, str]
+    messages: list[dict[str, Any]]
+    more: bool
+    turns: list[TurnView]
+
+
+class Cursor(NamedTuple):
+    """What a client says it has: an epoch of None means 'from the start', without a check."""
+
+    epoch: int | None
+    seq: int
+    chain: str
+
+
+def conversation_keys(conversation_id: str, *more: str) -> list[str]:
+    """Return the keys that every script of a conversation takes, in shared.lua's order, then more."""
+    tag = keys.tag(conversation_id)
+    return [
+        keys.meta(conversation_id),
+        keys.log(conversation_id),
+        keys.members(conversation_id),
+        keys.reads(conversation_id),
+        keys.turns(conversation_id),
+        keys.due(tag),
+        keys.dirty(tag),
+        *more,
+    ]
+
+
+async def call(name: str, conversation_id: str, more: list[str], args: list[Any]) -> Any:
+    """Run a script of a conversation; bring the log back from the archive and try again where it is missing.
+
+    Raises Forbidden for a deleted or unknown conversation or a stranger, Conflict with the head,
+    Unavailable (retryable; the script may have run).
+    """
+    script_keys = conversation_keys(conversation_id, *more)
+    reply = await batcher().submit(name, script_keys, args)
+    if reply[0] == b"MISSING" and await restoring.bring_back(conversation_id):
+        reply = await batcher().submit(name, script_keys, args)
+    return checked(reply)
+
+
+def checked(reply: Any) -> Any:
+    """Raise the refusal that a script's reply names, or return the reply."""
+    match reply[0]:
+        case b"MISSING" | b"DELETED" | b"FORBIDDEN" | b"GONE":
+            raise Forbidden("This conversation does not exist, or is not yours.")
+        case b"CONFLICT":
+            head = Position(reply[1], reply[2], reply[3].decode())
+            raise Conflict("Something else happened here first.", data={"head": head.wire()})
+        case b"FULL":
+            raise TooLarge("This conversation is full; start a new one.")
+    return reply
+
+
+class Draft(NamedTuple):
+    """A message to append. ``turn_id`` is empty where nobody is asked for an answer."""
+
+    client_id: str
+    message_id: str
+    turn_id: str
+    body: bytes
+    preview: str
+    title: str
+    if_seq: int | None
+    retry: bool
+
+
+class Appended(NamedTuple):
+    """Where a message is. A duplicate has the first one's position; ``is_next``: its turn may be claimed now."""
+
+    seq: int
+    message_id: str
+    duplicate: bool
+    epoch: int = 0
+    chain: str = ""
+    is_next: bool = False
+    members: tuple[str, ...] = ()
+
+
+FindSent = Callable[[str, str, str], Awaitable[tuple[int, str] | None]]
+
+
+async def append_message(
+    conversation_id: str, user_id: str, device_id: str, draft: Draft, *, find_sent: FindSent
+) -> Appended:
+    """Append a user's message, durable, and queue its turn; once for each client_id.
+
+    ``find_sent`` asks the archive for (conversation, user, client_id) where Redis has forgotten.
+    Raises Forbidden, Conflict (if_seq is stale), TooLarge (conversation full), Unavailable.
+    Cancelled or Unavailable: send again with the same client_id. Not announced: see `announce_appended`.
+    """
+    more = [
+        keys.sent(conversation_id, user_id, draft.client_id),
+        keys.turn(conversation_id, draft.turn_id or "-"),
+    ]
+    args = [
+        conversation_id,
+        user_id,
+        device_id,
+        "" if draft.if_seq is None else draft.if_seq,
+        draft.message_id,
+        draft.body,
+        draft.turn_id,
+        settings.MAX_MESSAGES_PER_CONVERSATION,
+        draft.preview,
+        "1" if draft.retry else "",
+        SENT_TTL_SECONDS,
+        draft.title,
+    ]
+    reply = await call("append", conversation_id, more, args)
+    if reply[0] == b"ASK_ARCHIVE":
+        found = await find_sent(conversation_id, user_id, draft.client_id)
+        if found is not None:
+            return Appended(*found, duplicate=True)
+        args[9] = ""
+        reply = await call("append", conversation_id, more, args)
+    if reply[0] == b"DUPLICATE":
+        seq, message_id = reply[1].decode().split(" ")
+        return Appended(int(seq), message_id, duplicate=True)
+    _, epoch, seq, chain, is_next, members = reply
+    return Appended(
+        seq,
+        draft.message_id,
+        duplicate=False,
+        epoch=epoch,
+        chain=chain.decode(),
+        is_next=bool(is_next),
+        members=tuple(member.decode() for member in members),
+    )
+
+
+def announce_appended(conversation_id: str, appended: list[tuple[Appended, Draft]]) -> None:
+    """Tell the members' sockets; those of one moment in one announcement."""
+    new = [(where, draft) for where, draft in appended if not where.duplicate]
+    if new:
+        entries = [Entry(where.seq, where.chain, "message", draft.body) for where, draft in new]
+        tell_entries(new[-1][0].members, conversation_id, new[-1][0].epoch, entries)
+
+
+async def note(
+    conversation_id: str,
+    user_id: str,
+    *,
+    once: str,
+    kind: str,
+    body: bytes,
+    role: str = "",
+    field: str = "",
+    value: str = "",
+) -> None:
+    """Append an entry that a command asked for, once for each ``once``, keep one meta field, and announce it.
+
+    Raises Forbidden for strangers and for members without the role.
+    """
+    more = [keys.sent(conversation_id, user_id, f"cmd.{once}")]
+    reply = await call(
+        "note",
+        conversation_id,
+        more,
+        [conversation_id, user_id, role, kind, body, field, value, SENT_TTL_SECONDS],
+    )
+    _announce_one(conversation_id, reply, kind, body)
+
+
+async def clear(conversation_id: str, user_id: str, *, once: str, body: bytes) -> int:
+    """Erase everything before a new `history.cleared` entry from the stream; return that entry's seq, 0 if repeated.
+
+    Raises Forbidden, Conflict while a turn is in flight.
+    """
+    more = [keys.sent(conversation_id, user_id, f"cmd.{once}")]
+    reply = await call("clear", conversation_id, more, [conversation_id, user_id, body, SENT_TTL_SECONDS])
+    _announce_one(conversation_id, reply, "history.cleared", body)
+    return 0 if reply[0] == b"DUPLICATE" else int(reply[2])
+
+
+def _announce_one(conversation_id: str, reply: Any, kind: str, body: bytes) -> None:
+    if reply[0] == b"DUPLICATE":
+        return
+    _, epoch, seq, chain, members = reply
+    tell_entries(
+        [member.decode() for member in members],
+        conversation_id,
+        epoch,
+        [Entry(seq, chain.decode(), kind, body)],
+    )
+
+
+async def read(
+    conversation_id: str, user_id: str, cursor: Cursor | None, *, most_bytes: int = PAGE_BYTES
+) -> Page | Snapshot:
+    """Return the entries after the cursor, a page at a time, or a snapshot where the cursor is of no use.
+
+    The last page and a snapshot carry the turns in flight, read at the same instant as the head.
+    Costs what is missed, not what the conversation holds. Raises Forbidden, Unavailable.
+    """
+    args: list[Any] = [user_id, "", "", ""]
+    if cursor is not None:
+        args = [user_id, "" if cursor.epoch is None else cursor.epoch, cursor.seq, cursor.chain]
+    args += [
+        PAGE_ENTRIES,
+        most_bytes,
+        keys.tag(conversation_id),
+        MOST_MISSED,
+        SNAPSHOT_MESSAGES,
+        SNAPSHOT_BYTES,
+    ]
+    reply = await call("read", conversation_id, [], args)
+    if reply[0] == b"SNAPSHOT":
+        return await _snapshot(conversation_id, reply)
+    if reply[0] == b"BELOW":
+        assert cursor is not None
+        found = await restoring.read_below(conversation_id, cursor, first_kept=reply[4])
+        if found is None:
+            return await read_snapshot(conversation_id, user_id, reason="diverged")
+        if not found:  # only the cursor's own entry was below the stream, and it is right
+            return await read(conversation_id, user_id, cursor._replace(chain=""), most_bytes=most_bytes)
+        return Page(Position(reply[1], reply[2], reply[3].decode()), found, None)
+    head = Position(reply[1], reply[2], reply[3].decode())
+    entries = [Entry(seq, chain.decode(), kind.decode(), body) for seq, chain, kind, body in reply[4]]
+    return Page(head, entries, _turns(reply[5]) if len(reply) > 5 else None)
+
+
+async def read_snapshot(conversation_id: str, user_id: str, *, reason: str) -> Snapshot:
+    found = await read(conversation_id, user_id, None)
+    assert isinstance(found, Snapshot)
+    return found._replace(reason=reason)
+
+
+async def _snapshot(conversation_id: str, reply: Any) -> Snapshot:
+    _, reason, epoch, seq, chain, cleared, title, topic, count, members, newest, turns = reply
+    messages = [message_item(number, body) for number, body in reversed(newest)]
+    if len(messages) < min(SNAPSHOT_MESSAGES, count):
+        before = messages[0]["seq"] if messages else seq + 1
+        missing = SNAPSHOT_MESSAGES - len(messages)
+        messages = await restoring.messages_before(conversation_id, before, missing, after=cleared) + messages
+    messages, cut = fitting(messages)
+    return Snapshot(
+        reason.decode(),
+        Position(epoch, seq, chain.decode()),
+        title.decode(),
+        topic.decode(),
+        _members(members),
+        messages,
+        cut or count > len(messages),
+        _turns(turns),
+    )
+
+
+def fitting(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
+    """Return the newest messages that fit a frame, and whether older ones were left out."""
+    bytes_left = SNAPSHOT_BYTES
+    for index in range(len(messages) - 1, -1, -1):
+        bytes_left -= len(orjson.dumps(messages[index]))
+        if bytes_left < 0 and index < len(messages) - 1:
+            return messages[index + 1 :], True
+    return messages, False
+
+
+def _members(flat: list[bytes]) -> dict[str, str]:
+    return {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+
+
+def _turns(rows: list[Any]) -> list[TurnView]:
+    return [
+        TurnView(turn_id.decode(), attempt, status.decode(), n, text.decode(), orjson.loads(interrupts))
+        for turn_id, attempt, status, n, text, interrupts in rows
+    ]
+
+
+async def history(
+    conversation_id: str, user_id: str, *, before_seq: int, limit: int
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return up to ``limit`` messages before a seq (0: the newest), oldest first, and whether older ones exist."""
+    wanted = limit + 1
+    reply = await call("history", conversation_id, [], [user_id, before_seq, wanted, SNAPSHOT_BYTES])
+    messages = [message_item(seq, body) for seq, body in reversed(reply[1])]
+    if len(messages) < wanted:
+        before = messages[0]["seq"] if messages else before_seq
+        older = await restoring.messages_before(
+            conversation_id, before, wanted - len(messages), after=reply[2]
+        )
+        messages = older + messages
+    messages, cut = fitting(messages)
+    return messages[-limit:], cut or len(messages) > limit
+
+
+class Head(NamedTuple):
+    """Where a log is now, and how far its running turn (turn_id, attempt, n)."""
+
+    position: Position
+    active: bool
+    turn: tuple[str, int, int] | None
+
+
+async def heads(conversation_ids: list[str]) -> dict[str, Head]:
+    """Return the heads of those that are in Redis, in one pipeline."""
+    replies = [
+        batcher().submit("head", conversation_keys(each), [keys.tag(each)]) for each in conversation_ids
+    ]
+    found = {}
+    for conversation_id, future in zip(conversation_ids, replies, strict=True):
+        reply = await future
+        if reply:
+            turn = (reply[4].decode(), reply[5], reply[6]) if len(reply) > 4 else None
+            position = Position(reply[0], reply[1], reply[2].decode())
+            found[conversation_id] = Head(position, reply[3] == b"active", turn)
+    return found
+
+
+async def create(
+    conversation_id: str,
+    *,
+    position: Position = Position(1, 0, NO_CHAIN),
+    cleared: int = 0,
+    born_ms: str = "now",
+    meta: dict[str, Any],
+    members: dict[str, str],
+    reads: dict[str, int] | None = None,
+) -> bool:
+    """Make the log; return whether it was not there yet. ``born_ms``: since when client_ids are remembered."""
+    args: list[Any] = [conversation_id, position.epoch, position.seq, position.chain, cleared, born_ms]
+    for fields in (meta, members, reads or {}):
+        args.append(len(fields))
+        for name, value in fields.items():
+            args += [name, value]
+    parked = keys.parked(keys.tag(conversation_id))
+    made = await batcher().submit("create", conversation_keys(conversation_id, parked), args)
+    return bool(made)

@@ -1,0 +1,15 @@
+-- Add pieces of the answer under the fence, and renew the lease. KEYS[8] turn, KEYS[9] pieces.
+-- ARGV: conversation, turn, attempt, lease_ms, number of the first piece, pieces... (none: only renew).
+-- A piece that is there already is a success. Returns 1, or 0 if the attempt is over.
+if not holds(KEYS[8], ARGV[2], ARGV[3]) then return 0 end
+local now = now_ms()
+redis.call('ZADD', DUE, now + ARGV[4], ARGV[1])
+local have, first = redis.call('LLEN', KEYS[9]), tonumber(ARGV[5])
+for index = 6, #ARGV do
+  if first + index - 6 == have + 1 then
+    redis.call('RPUSH', KEYS[9], ARGV[index])
+    have = have + 1
+  end
+end
+if have > 0 then redis.call('HSETNX', KEYS[8], 'first_piece_ms', now) end
+return 1

@@ -1,0 +1,25 @@
+-- Give up the lease without ending the turn: due now for another node, or waiting for a person.
+-- KEYS[8] turn. ARGV: conversation, turn, attempt, 'queued' or 'waiting', entry kind or '', body, interrupts.
+local conversation_id, turn_id, attempt, status, kind, body, interrupts =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local at, refusal = position()
+if not at then return { refusal } end
+if not holds(KEYS[8], turn_id, attempt) then return { 'FENCED' } end
+local now = now_ms()
+-- What was asked while the turn ran counts as the answer: whoever writes on has declined.
+local written_on = status == 'waiting' and redis.call('LLEN', TURNS) > 1
+redis.call('HSET', KEYS[8], 'status', status)
+if status == 'waiting' then redis.call('HDEL', KEYS[8], 'answered', 'declined_by') end
+if interrupts ~= '' then redis.call('HSET', KEYS[8], 'interrupts', interrupts) end
+if written_on then
+  redis.call('HSET', KEYS[8], 'status', 'queued', 'declined_by', '-')
+  redis.call('ZADD', DUE, now, conversation_id)
+elseif status == 'waiting' then
+  redis.call('ZADD', DUE, '+inf', conversation_id)
+else
+  redis.call('ZADD', DUE, now, conversation_id)
+end
+if kind == '' then return { 'OK', at.epoch, {}, {} } end
+local pushed = push(at, conversation_id, kind, body)
+mark_dirty(conversation_id, now)
+return { 'OK', at.epoch, { { pushed[1], pushed[2], body } }, redis.call('HKEYS', MEMBERS) }

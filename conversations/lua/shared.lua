@@ -1,0 +1,81 @@
+-- Put before every script. Scripts of a conversation take its keys in this order (log.py: conversation_keys).
+local META, LOG, MEMBERS, READS, TURNS, DUE, DIRTY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The log's position, or nil and the reason why nothing may be written: MISSING or DELETED.
+local function position()
+  local found = redis.call('HMGET', META, 'state', 'epoch', 'seq', 'chain')
+  if not found[1] then return nil, 'MISSING' end
+  if found[1] ~= 'active' then return nil, 'DELETED' end
+  return { epoch = tonumber(found[2]), seq = tonumber(found[3]), chain = found[4] }
+end
+
+-- Add one entry. The body is opaque; the chain is a running hash of all bodies.
+local function push(at, conversation_id, kind, body, private)
+  at.seq = at.seq + 1
+  at.chain = string.sub(redis.sha1hex(at.chain .. body), 1, 16)
+  local id = string.format('%d-0', at.seq)
+  if private and private ~= '' then
+    redis.call('XADD', LOG, id, 'k', kind, 'c', at.chain, 'b', body, 'x', private)
+  else
+    redis.call('XADD', LOG, id, 'k', kind, 'c', at.chain, 'b', body)
+  end
+  redis.call('HSET', META, 'seq', at.seq, 'chain', at.chain)
+  return { at.seq, at.chain }
+end
+
+local function mark_dirty(conversation_id, now)
+  redis.call('ZADD', DIRTY, 'NX', now, conversation_id)
+end
+
+-- Note who wrote the newest message (for if_seq), the sidebar's line, and what is unread by whom.
+-- `source` names the device; `author` is the user who has read everything by writing, or ''.
+local function count_message(at, source, author, preview, now)
+  local newest = redis.call('HMGET', META, 'newest', 'newest_source', 'count')
+  local fields = { 'newest', at.seq, 'newest_source', source, 'preview', preview, 'active_ms', now,
+    'count', (tonumber(newest[3]) or 0) + 1 }
+  if newest[1] and newest[2] ~= source then
+    fields[#fields + 1] = 'newest_other'
+    fields[#fields + 1] = newest[1]
+  end
+  redis.call('HSET', META, unpack(fields))
+  local members = redis.call('HKEYS', MEMBERS)
+  for _, user in ipairs(members) do
+    if user == author then
+      redis.call('HSET', READS, 'r' .. user, at.seq, 'u' .. user, 0)
+    else
+      redis.call('HINCRBY', READS, 'u' .. user, 1)
+    end
+  end
+  return members
+end
+
+-- Unfinished turns in order: {turn_id, attempt, status, pieces, text, interrupts}. Only the head can have pieces.
+local function unfinished_turns(tag)
+  local list = {}
+  for index, turn_id in ipairs(redis.call('LRANGE', TURNS, 0, 99)) do
+    local turn = redis.call('HMGET', tag .. ':turn:' .. turn_id, 'attempt', 'status', 'interrupts')
+    local pieces = {}
+    if index == 1 then pieces = redis.call('LRANGE', tag .. ':pieces:' .. turn_id, 0, -1) end
+    list[index] = { turn_id, tonumber(turn[1]) or 0, turn[2] or 'queued', #pieces, table.concat(pieces), turn[3] or '[]' }
+  end
+  return list
+end
+
+-- Make the next queued turn due now, or leave the queue.
+local function next_turn_due(conversation_id, now)
+  if redis.call('LLEN', TURNS) > 0 then
+    redis.call('ZADD', DUE, now, conversation_id)
+  else
+    redis.call('ZREM', DUE, conversation_id)
+  end
+end
+
+-- Is this writer's attempt the current one of the head turn?
+local function holds(turn_key, turn_id, attempt)
+  return redis.call('HGET', turn_key, 'attempt') == attempt and redis.call('LINDEX', TURNS, 0) == turn_id
+end
