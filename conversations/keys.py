@@ -37,7 +37,7 @@ def reads(conversation_id: str) -> str:
 
 
 def sent(conversation_id: str, author: str, client_id: str) -> str:
-    """String ``<seq> <message id>``, kept 7 days: what this client_id became."""
+    """String ``<seq> <message id>``, kept 7 days: what this client_id (or turn, or command) became."""
     return f"{tag(conversation_id)}:sent:{conversation_id}:{author}:{client_id}"
 
 
@@ -66,11 +66,6 @@ def dirty(partition_tag: str) -> str:
     return f"{partition_tag}:dirty"
 
 
-def unfed(partition_tag: str) -> str:
-    """ZSET: conversation -> ms since when its members' feeds have not heard of its head."""
-    return f"{partition_tag}:unfed"
-
-
 def parked(partition_tag: str) -> str:
     """Hash: conversation -> ``<epoch> <seq> <chain>`` of a log that lies whole in the archive."""
     return f"{partition_tag}:parked"
@@ -82,7 +77,7 @@ def feed(user_id: str) -> str:
 
 
 def feed_meta(user_id: str) -> str:
-    """Hash: epoch, seq, chain of the feed, and ``h:<conversation>`` -> head last told."""
+    """Hash: epoch, seq, chain of the feed."""
     return f"{{u:{user_id}}}:feedmeta"
 
 
@@ -103,3 +98,18 @@ def address_connections(address: str) -> str:
 
 # Stream: fields kind, user, value; the newest 10,000 log-outs and revocations.
 REVOCATIONS = "{revocations}"
+
+
+def erase(partition_tag: str) -> str:
+    """ZSET: deleted conversation -> ms at which everything of it is erased."""
+    return f"{partition_tag}:erase"
+
+
+def told(user_id: str, conversation_id: str) -> str:
+    """Hash head, ms: what the user's feed last said of a conversation. Expires a day after."""
+    return f"{{u:{user_id}}}:told:{conversation_id}"
+
+
+def command(user_id: str, command_id: str) -> str:
+    """String, 24 h: the first result of a command, so that a repeat gets the same."""
+    return f"{{u:{user_id}}}:command:{command_id}"
