@@ -17,6 +17,7 @@ from .batching import batcher
 from .errors import Conflict, Forbidden, TooLarge
 from .events import NO_CHAIN, Entry, Position, message_item
 
+NEW = Position(1, 0, NO_CHAIN)
 SENT_TTL_SECONDS = 7 * 24 * 3600
 MOST_MISSED = 10_000
 PAGE_ENTRIES = 500
@@ -331,9 +332,7 @@ async def history(
     messages = [message_item(seq, body) for seq, body in reversed(reply[1])]
     if len(messages) < wanted:
         before = messages[0]["seq"] if messages else before_seq
-        older = await restoring.messages_before(
-            conversation_id, before, wanted - len(messages), after=reply[2]
-        )
+        older = await restoring.messages_before(conversation_id, before, wanted - len(messages), after=reply[2])
         messages = older + messages
     messages, cut = fitting(messages)
     return messages[-limit:], cut or len(messages) > limit
@@ -349,9 +348,7 @@ class Head(NamedTuple):
 
 async def heads(conversation_ids: list[str]) -> dict[str, Head]:
     """Return the heads of those that are in Redis, in one pipeline."""
-    replies = [
-        batcher().submit("head", conversation_keys(each), [keys.tag(each)]) for each in conversation_ids
-    ]
+    replies = [batcher().submit("head", conversation_keys(each), [keys.tag(each)]) for each in conversation_ids]
     found = {}
     for conversation_id, future in zip(conversation_ids, replies, strict=True):
         reply = await future
@@ -365,7 +362,7 @@ async def heads(conversation_ids: list[str]) -> dict[str, Head]:
 async def create(
     conversation_id: str,
     *,
-    position: Position = Position(1, 0, NO_CHAIN),
+    position: Position = NEW,
     cleared: int = 0,
     born_ms: str = "now",
     meta: dict[str, Any],
@@ -381,3 +378,46 @@ async def create(
     parked = keys.parked(keys.tag(conversation_id))
     made = await batcher().submit("create", conversation_keys(conversation_id, parked), args)
     return bool(made)
+
+
+class Brief(NamedTuple):
+    """What a sidebar shows of a conversation."""
+
+    head: Position
+    title: str
+    topic: str
+    preview: str
+    count: int
+    active_ms: int
+    members: dict[str, str]
+    unread: dict[str, int]
+    read: dict[str, int]
+
+
+async def brief(conversation_id: str) -> Brief | None:
+    """Return the sidebar's view, or None where the log is not in Redis or is deleted."""
+    return (await briefs([conversation_id])).get(conversation_id)
+
+
+async def briefs(conversation_ids: list[str]) -> dict[str, Brief]:
+    """Return the sidebar's view of those that are in Redis and not deleted, in one pipeline."""
+    replies = [batcher().submit("brief", conversation_keys(each), []) for each in conversation_ids]
+    found = {}
+    for conversation_id, future in zip(conversation_ids, replies, strict=True):
+        reply = await future
+        if not reply:
+            continue
+        epoch, seq, chain, title, topic, preview, count, active_ms, members, reads = reply
+        by_name = {name: int(value) for name, value in _members(reads).items()}
+        found[conversation_id] = Brief(
+            Position(epoch, seq, chain.decode()),
+            title.decode(),
+            topic.decode(),
+            preview.decode(),
+            count,
+            active_ms,
+            _members(members),
+            {name[1:]: value for name, value in by_name.items() if name[0] == "u"},
+            {name[1:]: value for name, value in by_name.items() if name[0] == "r"},
+        )
+    return found

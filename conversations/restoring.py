@@ -58,9 +58,7 @@ async def read_below(conversation_id: str, cursor: "log.Cursor", *, first_kept: 
     return entries
 
 
-async def messages_before(
-    conversation_id: str, before_seq: int, limit: int, *, after: int
-) -> list[dict[str, Any]]:
+async def messages_before(conversation_id: str, before_seq: int, limit: int, *, after: int) -> list[dict[str, Any]]:
     """Return up to ``limit`` archived messages below a seq (0: the newest) and after a clearing, oldest first."""
     rows = Message.objects.filter(conversation_id=conversation_id, seq__gt=after)
     if before_seq:

@@ -6,8 +6,9 @@ if not id then return false end
 local document, writes = ARGV[4] .. ns .. ':' .. id, ARGV[5] .. ns .. ':' .. id
 local found = redis.call('JSON.GET', document)
 if not found then return false end
--- Without a time to live it waits for a person; leave that so.
+-- Without a time to live it waits for a person; leave that so. A fresh one is not touched: reading stays a read.
 for _, key in ipairs({ KEYS[1], KEYS[2], document, writes }) do
-  if redis.call('PTTL', key) > 0 then redis.call('PEXPIRE', key, ttl_ms) end
+  local left = redis.call('PTTL', key)
+  if left > 0 and left < 0.9 * ttl_ms then redis.call('PEXPIRE', key, ttl_ms) end
 end
 return { found, redis.call('HVALS', writes) }

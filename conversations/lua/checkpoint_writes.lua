@@ -8,9 +8,6 @@ if attempt ~= '' and redis.call('HGET', turn, 'attempt') ~= attempt then
 end
 local set = replace == '1' and 'HSET' or 'HSETNX'
 for index = 5, #ARGV, 2 do redis.call(set, writes, ARGV[index], ARGV[index + 1]) end
-if redis.call('EXISTS', document) == 1 then
-  redis.call('JSON.MERGE', document, '$', '{"has_writes":true}')
-end
 if waits == '1' then
   for index = 2, 5 do redis.call('PERSIST', KEYS[index]) end
 elseif redis.call('PTTL', document) ~= -1 then

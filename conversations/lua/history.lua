@@ -1,8 +1,9 @@
 -- Messages before a seq, newest first, as far as the stream holds them. ARGV: user, before seq, limit, most bytes.
+-- A user of '' is the assistant, who is a member of every conversation.
 local user, before, limit, most_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local at, refusal = position()
 if not at then return { refusal } end
-if redis.call('HEXISTS', MEMBERS, user) == 0 then return { 'FORBIDDEN' } end
+if user ~= '' and redis.call('HEXISTS', MEMBERS, user) == 0 then return { 'FORBIDDEN' } end
 local messages, bytes, upper = {}, 0, '+'
 if before > 0 then upper = string.format('(%d-0', before) end
 while #messages < limit and bytes < most_bytes do

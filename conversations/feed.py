@@ -1,0 +1,122 @@
+"""A user's own log, for sidebars: which conversations exist and what is new in them.
+
+It lies in another slot than the conversations, so it is written after an append by the node that made it, and
+again when the conversation is archived, so that a crash in between drops nothing. A head is told once.
+"""
+
+import asyncio
+import contextlib
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+
+from . import keys, log
+from .announce import tell_users
+from .batching import batcher
+from .errors import Forbidden, TetherError
+from .events import Entry, Position, feed_frame
+
+MOST_ENTRIES = 1000
+READ_ENTRIES = 500
+LEAST_GAP_MS = 950
+TELL_SECONDS = 0.5
+
+logger = structlog.get_logger(__name__)
+
+
+class FeedPage(NamedTuple):
+    """Entries after a cursor; None where the cursor is of no use."""
+
+    head: Position
+    entries: list[Entry] | None
+
+
+async def push(user_id: str, kind: str, data: dict[str, Any], *, head: int | None = None) -> bool:
+    """Add an entry to the user's feed and announce it. With a head: once for it, and at most once a second.
+
+    Returns False where it is too soon and should be tried again. Raises Unavailable.
+    """
+    body = orjson.dumps({"event": kind, "data": data})
+    told = keys.told(user_id, data["conversation_id"]) if head is not None else keys.feed_meta(user_id)
+    reply = await batcher().submit(
+        "feed_push",
+        [keys.feed(user_id), keys.feed_meta(user_id), told],
+        [kind, body, "" if head is None else head, LEAST_GAP_MS, MOST_ENTRIES],
+    )
+    if reply[0] == 1:
+        epoch, seq, chain = reply[1], reply[2], reply[3].decode()
+        frame = feed_frame(epoch, seq, chain, body)
+        tell_users([user_id], {"type": "feed", "e": epoch, "s": seq, "h": chain, "f": frame})
+    return bool(reply[0] != -1)
+
+
+async def read(user_id: str, cursor: Position | None) -> FeedPage:
+    """Return up to 500 entries after the cursor, or only the head where there is no cursor."""
+    args: list[Any] = ["", "", ""] if cursor is None else [cursor.epoch, cursor.seq, cursor.chain]
+    reply = await batcher().submit("feed_read", [keys.feed(user_id), keys.feed_meta(user_id)], [*args, READ_ENTRIES])
+    epoch, seq, chain, rows = reply
+    entries = None if rows is None else [Entry(n, c.decode(), "", body) for n, c, body in rows]
+    return FeedPage(Position(epoch, seq, chain.decode()), entries)
+
+
+async def recent_conversations(user_id: str, most: int = 100) -> list[str]:
+    """Return the conversations that the newest feed entries speak of, newest first."""
+    from . import store  # the log's batcher knows scripts only
+
+    with store.mapped_errors():
+        rows = await store.client().xrevrange(keys.feed(user_id), count=most)
+    found: dict[str, None] = {}
+    for _, fields in rows:
+        conversation_id = orjson.loads(fields[b"b"])["data"].get("conversation_id")
+        if conversation_id:
+            found[conversation_id] = None
+    return list(found)
+
+
+async def tell_updated(conversation_id: str) -> bool:
+    """Tell each member's feed where the conversation is now. Returns False if some must be told again later."""
+    brief = await log.brief(conversation_id)
+    if brief is None:
+        return True
+    done = True
+    for user_id in brief.members:
+        data = {
+            "conversation_id": conversation_id,
+            "head": brief.head.wire(),
+            "title": brief.title,
+            "preview": brief.preview,
+            "unread": brief.unread.get(user_id, 0),
+        }
+        done &= await push(user_id, "conversation.updated", data, head=brief.head.seq)
+    return done
+
+
+class Teller:
+    """Tells feeds about the conversations that this node wrote to, each at most once a second."""
+
+    def __init__(self) -> None:
+        self._news: set[str] = set()
+
+    def note(self, conversation_id: str) -> None:
+        self._news.add(conversation_id)
+
+    async def run(self) -> None:
+        """Tell what is new, until cancelled. What a crash drops here the archiver tells again."""
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            news, self._news = self._news, set()
+            results = await asyncio.gather(*(self._tell(each) for each in news))
+            self._news |= {each for each, done in zip(news, results, strict=True) if not done}
+
+    async def _tell(self, conversation_id: str) -> bool:
+        try:
+            with contextlib.suppress(Forbidden):
+                return await tell_updated(conversation_id)
+            return True
+        except TetherError as error:
+            logger.warning("feed.late", conversation_id=conversation_id, error=str(error))
+            return False
+
+
+teller = Teller()

@@ -1,0 +1,77 @@
+"""Saying something: check, append, announce, and queue the turn. And reading back what was said."""
+
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from . import keys, log, restoring, store
+from .events import encode_body, preview_of, title_of
+from .feed import teller
+from .log import Appended, Draft
+from .models import Event
+
+TRANSCRIPT_MESSAGES = 40
+
+
+def draft_message(
+    *,
+    user_id: str,
+    device_id: str,
+    client_id: str,
+    content: str,
+    respond: bool,
+    if_seq: int | None,
+    retry: bool,
+) -> Draft:
+    """Return the message ready to append: its body encoded once, and its turn named if it asks for an answer."""
+    message_id = str(uuid4())
+    turn_id = str(uuid4()) if respond else ""
+    data = {
+        "message_id": message_id,
+        "role": "user",
+        "author": user_id,
+        "device_id": device_id,
+        "content": content,
+        "client_id": client_id,
+        "status": "complete",
+    }
+    if turn_id:
+        data["turn_id"] = turn_id
+    return Draft(
+        client_id=client_id,
+        message_id=message_id,
+        turn_id=turn_id,
+        body=encode_body("message", data),
+        preview=preview_of(content),
+        title=title_of(content),
+        if_seq=if_seq,
+        retry=retry,
+    )
+
+
+async def append_draft(conversation_id: str, user_id: str, device_id: str, draft: Draft) -> Appended:
+    """Append, durable; see log.append_message for the errors."""
+    appended = await log.append_message(conversation_id, user_id, device_id, draft, find_sent=restoring.find_sent)
+    teller.note(conversation_id)
+    return appended
+
+
+async def find_message(conversation_id: str, seq: int) -> str:
+    """Return the content of the message at a seq, from the stream or the archive; empty where it was erased."""
+    with store.mapped_errors():
+        rows = await store.client().xrange(keys.log(conversation_id), f"{seq}-0", f"{seq}-0")
+    if rows:
+        body = rows[0][1][b"b"]
+    else:
+        row = await Event.objects.filter(conversation_id=conversation_id, seq=seq).afirst()
+        if row is None:
+            return ""
+        body = row.body
+    return str(orjson.loads(body)["data"]["content"])
+
+
+async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
+    """Return the newest messages before a seq as {role, content}, oldest first, to rebuild a lost state from."""
+    messages, _ = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
+    return [{"role": message["role"], "content": message["content"]} for message in messages]
