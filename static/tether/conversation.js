@@ -1,0 +1,191 @@
+/**
+ * This device's copy of one conversation: what was said, and the answers being written.
+ *
+ * `apply` takes the server's frames in the order they come and says what became of each:
+ * "applied", "ignored" (seen before, or not ours to judge), or "gap": ask the server with `open`.
+ */
+
+import { cursorOf, relation } from "./protocol.js";
+
+// Entries that a reader sees as one quiet line between the messages.
+const NOTICES = new Set(["history.cleared", "topic.switched", "member.joined", "member.left"]);
+
+export class Conversation {
+  title = "";
+  topic = "";
+  members = [];
+  messages = []; // by seq
+  notices = []; // by seq: {seq, at, kind, data}
+  turns = new Map(); // unfinished: turn_id -> {turn_id, attempt, node, status, n, text, previous, interrupts}
+  cursor = null;
+  more = false; // the server has older messages than messages[0]
+  live = false; // `opened` has come and nothing is known to be missing
+  deleted = false;
+  refused = null; // the error that `open` got
+  reason = null; // why the last snapshot came
+  generation = 0; // counts what makes older answers of the server worthless
+  #finished = new Set();
+
+  /** start: what the page was painted with: {title, topic, cursor, messages, more}. */
+  constructor(id, start = {}) {
+    this.id = id;
+    Object.assign(this, start);
+  }
+
+  apply(frame) {
+    switch (frame.type) {
+      case "event":
+        return this.#entry(frame);
+      case "delta":
+        return this.#delta(frame);
+      case "snapshot":
+        return this.#snapshot(frame);
+      case "opened":
+        return this.#opened(frame);
+      default:
+        return "ignored";
+    }
+  }
+
+  /** The connection is gone: nothing is live until the next `opened`. */
+  suspend() {
+    this.live = false;
+  }
+
+  /** Put older messages, as `get_history` brought them, before those that are here. */
+  prepend(messages, more) {
+    const known = new Set(this.messages.map((message) => message.seq));
+    const older = messages.filter((message) => !known.has(message.seq));
+    this.messages = [...older, ...this.messages].sort((a, b) => a.seq - b.seq);
+    this.more = more;
+  }
+
+  /** Messages and notices as a reader meets them, superseded ones left out. */
+  lines() {
+    const said = this.messages
+      .filter((message) => message.superseded_by === undefined || message.superseded_by === null)
+      .map((message) => ({ kind: "message", seq: message.seq, message }));
+    return [...said, ...this.notices].sort((a, b) => a.seq - b.seq);
+  }
+
+  #entry(frame) {
+    const how = relation(this.cursor, frame);
+    if (how !== "next") return how === "old" ? "ignored" : "gap";
+    this.cursor = cursorOf(frame);
+    const data = frame.data ?? {};
+    if (NOTICES.has(frame.event)) this.#notice(frame, frame.event);
+    this.#kinds[frame.event]?.(data, frame); // kinds of later versions only move the cursor
+    return "applied";
+  }
+
+  #kinds = {
+    "message": (data, { seq, at }) => {
+      this.messages.push({ ...data, seq, at });
+      if (data.role === "assistant" && data.turn_id) this.#finish(data.turn_id);
+      else if (data.turn_id && !this.#finished.has(data.turn_id)) this.#turn(data.turn_id);
+    },
+    "turn.started": (data) => this.#begin(data),
+    "turn.waiting": ({ turn_id: id, interrupts }) => {
+      Object.assign(this.#turn(id), { status: "waiting", interrupts: interrupts ?? [] });
+    },
+    "turn.answered": ({ turn_id: id }) => {
+      Object.assign(this.#turn(id), { status: "running", interrupts: [] });
+    },
+    "turn.finished": (data, frame) => {
+      this.#finish(data.turn_id);
+      if (data.status === "failed") this.#notice(frame, "turn.failed");
+      if (data.status === "cancelled") this.#notice(frame, "turn.cancelled");
+    },
+    "message.superseded": ({ from_seq: from, to_seq: to, by }) => {
+      for (const message of this.messages) {
+        if (message.seq >= from && message.seq <= to) message.superseded_by = by;
+      }
+    },
+    "history.cleared": (_, { seq }) => {
+      this.generation += 1;
+      this.messages = this.messages.filter((message) => message.seq > seq);
+      this.notices = this.notices.filter((notice) => notice.seq >= seq);
+      this.more = false;
+    },
+    "conversation.renamed": ({ title }) => (this.title = title),
+    "conversation.deleted": () => (this.deleted = true),
+    "topic.switched": ({ topic }) => (this.topic = topic),
+  };
+
+  #notice({ seq, at, data }, kind) {
+    this.notices.push({ kind, seq, at, data: data ?? {} });
+  }
+
+  #turn(id) {
+    const fresh = { turn_id: id, attempt: 0, node: "", status: "queued", n: 0, text: "", previous: "" };
+    if (!this.turns.has(id)) this.turns.set(id, { ...fresh, interrupts: [] });
+    return this.turns.get(id);
+  }
+
+  #begin({ turn_id: id, attempt, node }) {
+    if (this.#finished.has(id)) return;
+    const turn = this.#turn(id);
+    if (attempt < turn.attempt) return;
+    if (attempt > turn.attempt) this.#startAfresh(turn, attempt);
+    turn.node = node ?? turn.node;
+    turn.status = "running";
+  }
+
+  /** Another node writes the answer anew; what was read so far stays at hand until it is overtaken. */
+  #startAfresh(turn, attempt) {
+    if (turn.text.length > turn.previous.length) turn.previous = turn.text;
+    Object.assign(turn, { attempt, n: 0, text: "" });
+  }
+
+  #finish(id) {
+    this.turns.delete(id);
+    this.#finished.add(id);
+  }
+
+  #delta({ turn_id: id, attempt, n, text }) {
+    if (!this.live || this.#finished.has(id)) return "ignored";
+    const known = this.turns.get(id);
+    if (known && attempt < known.attempt) return "ignored";
+    if (n !== 1 && (!known || attempt > known.attempt)) return "gap";
+    const turn = this.#turn(id);
+    if (attempt > turn.attempt) this.#startAfresh(turn, attempt);
+    if (n <= turn.n) return "ignored";
+    if (n > turn.n + 1) return "gap";
+    turn.status = "running";
+    turn.n = n;
+    turn.text += text;
+    return "applied";
+  }
+
+  #snapshot(frame) {
+    const { head, title, topic, members, messages, more, reason } = frame;
+    this.generation += 1;
+    this.notices = [];
+    this.deleted = false;
+    this.refused = null;
+    Object.assign(this, { title, topic, more, reason, members: members ?? [] });
+    this.messages = [...messages].sort((a, b) => a.seq - b.seq);
+    this.cursor = head;
+    this.live = false; // an `opened` follows
+    return "applied";
+  }
+
+  #opened({ head, turns }) {
+    if (!this.cursor || this.cursor.seq < head.seq) return "gap";
+    const before = this.turns;
+    this.turns = new Map();
+    for (const told of turns) this.#adopt(told, before.get(told.turn_id));
+    this.live = true;
+    this.refused = null;
+    return "applied";
+  }
+
+  #adopt({ turn_id: id, attempt, status, n, text, interrupts }, old) {
+    if (this.#finished.has(id)) return;
+    const turn = this.#turn(id);
+    if (old) Object.assign(turn, { node: old.node, previous: old.previous });
+    const overtaken = old && attempt > old.attempt && old.text.length > turn.previous.length;
+    if (overtaken) turn.previous = old.text;
+    Object.assign(turn, { attempt, status, n: n ?? 0, text: text ?? "", interrupts: interrupts ?? [] });
+  }
+}

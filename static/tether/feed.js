@@ -1,0 +1,112 @@
+/**
+ * The user's list of conversations, kept true by the feed.
+ *
+ * A list is true at the cursor it came with; feed entries continue from there. Entries that come while a list
+ * is being fetched are held back and looked at again when it is here.
+ */
+
+import { cursorOf, relation } from "./protocol.js";
+
+const HELD_BACK = 1000;
+
+export class Feed {
+  cursor = null;
+  items = new Map(); // conversation_id -> {conversation_id, title, preview, unread, head, pinned, rank}
+  more = false;
+  fetching = false;
+  #held = [];
+  #hidden = new Map();
+  #rank = 0;
+
+  /** items: what the page was painted with, newest first. */
+  constructor(items = []) {
+    for (const item of [...items].reverse()) this.#put(item.conversation_id, item);
+  }
+
+  /** Items as a reader meets them: pinned first, then the latest. */
+  sorted() {
+    const pinned = (item) => (item.pinned ? 1 : 0);
+    return [...this.items.values()].sort((a, b) => pinned(b) - pinned(a) || b.rank - a.rank);
+  }
+
+  /** Take a whole new list (`result` of list_conversations). Returns "applied", or "gap": fetch again. */
+  take({ items, more, feed }) {
+    this.fetching = false;
+    this.items = new Map();
+    this.more = Boolean(more);
+    for (const item of [...items].reverse()) this.#put(item.conversation_id, item);
+    this.cursor = feed;
+    const held = this.#held.splice(0);
+    const gap = held.map((frame) => this.apply(frame)).includes("gap");
+    return gap ? "gap" : "applied";
+  }
+
+  /** Put a further page of older items below. */
+  extend({ items, more }) {
+    const lowest = Math.min(0, ...[...this.items.values()].map((item) => item.rank));
+    const fresh = items.filter((item) => !this.items.has(item.conversation_id));
+    fresh.forEach((item, index) => this.items.set(item.conversation_id, { ...item, rank: lowest - 1 - index }));
+    this.more = Boolean(more);
+  }
+
+  /** The cursor is of no use any more. */
+  reset() {
+    this.cursor = null;
+  }
+
+  apply(frame) {
+    if (this.fetching) return this.#hold(frame);
+    const how = relation(this.cursor, frame);
+    if (how !== "next") return how === "old" ? "ignored" : "gap";
+    this.cursor = cursorOf(frame);
+    return this.#kinds[frame.event]?.(frame.data ?? {}) ?? "applied";
+  }
+
+  #hold(frame) {
+    if (this.#held.length < HELD_BACK) this.#held.push(frame);
+    return "ignored";
+  }
+
+  #kinds = {
+    "conversation.created": (data) => this.#put(data.conversation_id, data),
+    "conversation.updated": (data) => this.#put(data.conversation_id, data),
+    "conversation.unarchived": (data) => this.#bringBack(data.conversation_id),
+    "conversation.restored": (data) => this.#bringBack(data.conversation_id),
+    "conversation.archived": (data) => this.#hide(data.conversation_id),
+    "conversation.deleted": (data) => this.#hide(data.conversation_id),
+    "conversation.pinned": (data) => this.#change(data.conversation_id, { pinned: true }),
+    "conversation.unpinned": (data) => this.#change(data.conversation_id, { pinned: false }),
+    "conversation.read": ({ conversation_id: id, seq }) => {
+      const all = seq >= (this.items.get(id)?.head?.seq ?? 0);
+      return all ? this.#change(id, { unread: 0 }) : "applied";
+    },
+  };
+
+  #put(id, fields) {
+    this.#rank += 1;
+    const known = this.items.get(id) ?? { title: "", preview: "", unread: 0 };
+    const told = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+    this.items.set(id, { ...known, ...told, rank: this.#rank });
+    return "applied";
+  }
+
+  #hide(id) {
+    if (this.items.has(id)) this.#hidden.set(id, this.items.get(id));
+    this.items.delete(id);
+    return "applied";
+  }
+
+  /** The feed names only the id: what we no longer know must be listed again. */
+  #bringBack(id) {
+    if (this.items.has(id)) return "applied";
+    if (!this.#hidden.has(id)) return "gap";
+    this.items.set(id, this.#hidden.get(id));
+    this.#hidden.delete(id);
+    return "applied";
+  }
+
+  #change(id, fields) {
+    if (this.items.has(id)) Object.assign(this.items.get(id), fields);
+    return "applied";
+  }
+}

@@ -1,0 +1,241 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Conversation } from "../../static/tether/conversation.js";
+import {
+  C,
+  T,
+  answer,
+  cursor,
+  delta,
+  event,
+  finished,
+  message,
+  opened,
+  said,
+  snapshot,
+  started,
+  texts,
+} from "./fake.js";
+
+function live(messages = []) {
+  const conversation = new Conversation(C);
+  const seq = messages.at(-1)?.seq ?? 0;
+  conversation.apply(snapshot({ messages, head: cursor(seq) }));
+  conversation.apply(opened(seq));
+  return conversation;
+}
+
+const turn = (conversation) => conversation.turns.get(T);
+
+test("entries are applied in order and the cursor follows them", () => {
+  const conversation = live();
+  assert.equal(conversation.apply(said(1, "one")), "applied");
+  assert.equal(conversation.apply(said(2, "two")), "applied");
+  assert.deepEqual(texts(conversation), ["one", "two"]);
+  assert.deepEqual(conversation.cursor, cursor(2));
+});
+
+test("a repeated entry changes nothing", () => {
+  const conversation = live();
+  conversation.apply(said(1, "one"));
+  assert.equal(conversation.apply(said(1, "one")), "ignored");
+  assert.deepEqual(texts(conversation), ["one"]);
+});
+
+test("a missing entry is a gap and nothing behind it is applied", () => {
+  const conversation = live();
+  assert.equal(conversation.apply(said(2, "two")), "gap");
+  assert.deepEqual(texts(conversation), []);
+  assert.deepEqual(conversation.cursor, cursor(0));
+});
+
+test("another epoch or another chain at the same place is a gap", () => {
+  const conversation = live([message(3, "three")]);
+  assert.equal(conversation.apply({ ...said(4, "four"), epoch: 2 }), "gap");
+  assert.equal(conversation.apply({ ...said(3, "three"), chain: "f".repeat(16) }), "gap");
+});
+
+test("an unknown kind of entry moves the cursor and nothing else", () => {
+  const conversation = live();
+  assert.equal(conversation.apply(event(1, "reaction.added", {})), "applied");
+  assert.deepEqual([conversation.cursor.seq, conversation.lines()], [1, []]);
+});
+
+test("pieces make the text in their order, once each", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  for (const piece of [delta(1, "w1"), delta(1, "w1"), delta(2, " w2"), delta(1, "w1")]) conversation.apply(piece);
+  assert.equal(turn(conversation).text, "w1 w2");
+  assert.equal(turn(conversation).n, 2);
+});
+
+test("a missing piece is a gap", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  conversation.apply(delta(1, "w1"));
+  assert.equal(conversation.apply(delta(3, " w3")), "gap");
+  assert.equal(turn(conversation).text, "w1");
+});
+
+test("pieces before opened and after turn.finished are ignored", () => {
+  const conversation = live();
+  conversation.suspend();
+  assert.equal(conversation.apply(delta(1, "early")), "ignored");
+  conversation.apply(opened(0));
+  for (const frame of [started(1), delta(1, "w1"), answer(2, "w1"), finished(3)]) conversation.apply(frame);
+  assert.equal(conversation.apply(delta(2, "late")), "ignored");
+  assert.equal(conversation.turns.size, 0);
+});
+
+test("a takeover starts the text afresh and keeps the old one at hand", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  conversation.apply(delta(1, "w1 w2"));
+  conversation.apply(started(2, 2, "n2"));
+  assert.deepEqual(
+    [turn(conversation).text, turn(conversation).previous, turn(conversation).node],
+    ["", "w1 w2", "n2"],
+  );
+  conversation.apply(delta(1, "w1", 2));
+  assert.equal(turn(conversation).text, "w1");
+});
+
+test("the first piece of a higher attempt starts afresh even before its turn.started", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  conversation.apply(delta(1, "old"));
+  assert.equal(conversation.apply(delta(1, "new", 2)), "applied");
+  conversation.apply(started(2, 2));
+  assert.deepEqual([turn(conversation).text, turn(conversation).attempt], ["new", 2]);
+});
+
+test("a later piece of an attempt that is not known is a gap", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  assert.equal(conversation.apply(delta(4, "w4", 2)), "gap");
+});
+
+test("pieces of an attempt that was overtaken are ignored", () => {
+  const conversation = live();
+  conversation.apply(started(1, 2));
+  assert.equal(conversation.apply(delta(1, "old", 1)), "ignored");
+  assert.equal(turn(conversation).text, "");
+});
+
+test("two takeovers keep the longest text that was read", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  conversation.apply(delta(1, "w1 w2 w3"));
+  conversation.apply(started(2, 2));
+  conversation.apply(delta(1, "w1", 2));
+  conversation.apply(started(3, 3));
+  assert.equal(turn(conversation).previous, "w1 w2 w3");
+});
+
+test("opened brings the half-written answer and pieces go on behind it", () => {
+  const conversation = new Conversation(C);
+  conversation.apply(snapshot());
+  conversation.apply(
+    opened(0, [{ turn_id: T, attempt: 2, status: "running", n: 3, text: "w1 w2 w3", interrupts: [] }]),
+  );
+  assert.equal(conversation.apply(delta(3, " w3", 2)), "ignored");
+  assert.equal(conversation.apply(delta(4, " w4", 2)), "applied");
+  assert.equal(turn(conversation).text, "w1 w2 w3 w4");
+});
+
+test("opened after a takeover keeps what was read before it", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  conversation.apply(delta(1, "w1 w2 w3"));
+  conversation.suspend();
+  conversation.apply(opened(1, [{ turn_id: T, attempt: 2, status: "running", n: 1, text: "w1", interrupts: [] }]));
+  assert.deepEqual([turn(conversation).text, turn(conversation).previous], ["w1", "w1 w2 w3"]);
+});
+
+test("a turn that opened does not name is over", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  conversation.apply(opened(1, []));
+  assert.equal(conversation.turns.size, 0);
+});
+
+test("an opened that is ahead of what came is a gap", () => {
+  const conversation = live([message(1, "one")]);
+  assert.equal(conversation.apply(opened(4)), "gap");
+});
+
+test("a message that asks for an answer is a queued turn until it starts", () => {
+  const conversation = live();
+  conversation.apply(said(1, "hello", { turn_id: T }));
+  assert.equal(turn(conversation).status, "queued");
+  conversation.apply(started(2));
+  assert.deepEqual([turn(conversation).status, turn(conversation).attempt], ["running", 1]);
+});
+
+test("the final message takes the place of the text being written", () => {
+  const conversation = live();
+  for (const frame of [started(1), delta(1, "w1"), answer(2, "w1")]) conversation.apply(frame);
+  assert.deepEqual([conversation.turns.size, texts(conversation)], [0, ["w1"]]);
+});
+
+test("a failed turn leaves a line with its reason", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  conversation.apply(finished(2, { status: "failed", error: "The model is away." }));
+  const [line] = conversation.lines();
+  assert.deepEqual([line.kind, line.data.error], ["turn.failed", "The model is away."]);
+  assert.equal(conversation.turns.size, 0);
+});
+
+test("a turn that waits for a person says for what, until it is answered", () => {
+  const conversation = live();
+  conversation.apply(started(1));
+  conversation.apply(event(2, "turn.waiting", { turn_id: T, interrupts: [{ id: "i1", value: "pay" }] }));
+  assert.deepEqual([turn(conversation).status, turn(conversation).interrupts.length], ["waiting", 1]);
+  conversation.apply(event(3, "turn.answered", { turn_id: T, interrupt_id: "i1", value: true }));
+  assert.deepEqual([turn(conversation).status, turn(conversation).interrupts], ["running", []]);
+});
+
+test("a snapshot takes the place of all that was known, whatever its reason", () => {
+  for (const reason of ["new", "epoch", "diverged", "too_far", "cleared"]) {
+    const conversation = live([message(1, "old")]);
+    conversation.apply(snapshot({ reason, head: cursor(9, 2), messages: [message(9, "new")], more: true }));
+    assert.deepEqual(texts(conversation), ["new"]);
+    assert.deepEqual([conversation.cursor, conversation.reason, conversation.more], [cursor(9, 2), reason, true]);
+    assert.equal(conversation.live, false);
+  }
+});
+
+test("a clearing erases what was before it", () => {
+  const conversation = live([message(1, "one")]);
+  conversation.apply(event(2, "history.cleared", {}));
+  conversation.apply(said(3, "three"));
+  assert.deepEqual(
+    conversation.lines().map((line) => line.kind),
+    ["history.cleared", "message"],
+  );
+  assert.deepEqual(texts(conversation), ["three"]);
+});
+
+test("a superseded message is not shown", () => {
+  const conversation = live([message(1, "one"), message(2, "two")]);
+  conversation.apply(event(3, "message.superseded", { from_seq: 2, to_seq: 2, by: "x" }));
+  assert.deepEqual(
+    conversation.lines().map((line) => line.message.content),
+    ["one"],
+  );
+});
+
+test("title and topic follow the log", () => {
+  const conversation = live();
+  conversation.apply(event(1, "conversation.renamed", { title: "Coffee" }));
+  conversation.apply(event(2, "topic.switched", { topic: "beans" }));
+  assert.deepEqual([conversation.title, conversation.topic], ["Coffee", "beans"]);
+});
+
+test("older messages go before, once each", () => {
+  const conversation = live([message(3, "three"), message(4, "four")]);
+  conversation.prepend([message(2, "two"), message(1, "one"), message(3, "three")], false);
+  assert.deepEqual(texts(conversation), ["one", "two", "three", "four"]);
+});

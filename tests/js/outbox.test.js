@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Outbox } from "../../static/tether/outbox.js";
+import { C, D, Storage } from "./fake.js";
+
+let made = 0;
+const randomId = () => `id-${(made += 1)}`;
+const outbox = (storage = new Storage()) => new Outbox({ storage, key: "outbox", randomId });
+const contents = (frames) => frames.map((frame) => frame.content);
+
+test("texts of a conversation go one after the other, those of two side by side", () => {
+  const box = outbox();
+  const first = box.add(C, "one");
+  box.add(C, "two");
+  box.add(D, "three");
+  assert.deepEqual(contents(box.take(0)), ["one", "three"]);
+  assert.deepEqual(contents(box.take(0)), []);
+  box.acked({ client_id: first.client_id, seq: 1 });
+  assert.deepEqual(contents(box.take(0)), ["two"]);
+});
+
+test("the first sending is plain and a repeat is marked and keeps its client_id", () => {
+  const box = outbox();
+  box.add(C, "one");
+  const [first] = box.take(0);
+  box.suspend();
+  const [again] = box.take(0);
+  assert.equal(first.retry, undefined);
+  assert.deepEqual(again, { ...first, retry: true });
+});
+
+test("a text survives a reload and is then sent as a repeat if it was under way", () => {
+  const storage = new Storage();
+  const before = outbox(storage);
+  before.add(C, "sent");
+  before.add(C, "typed");
+  const [first] = before.take(0);
+  const after = outbox(storage);
+  assert.deepEqual(after.take(0), [{ ...first, retry: true }]);
+  after.acked({ client_id: first.client_id, seq: 1 });
+  assert.equal(after.take(0)[0].retry, undefined);
+});
+
+test("a passing error delays the text and does not let a later one overtake it", () => {
+  const box = outbox();
+  const entry = box.add(C, "one");
+  box.add(C, "two");
+  box.take(0);
+  box.failed({ client_id: entry.client_id, code: "RATE_LIMITED", retryable: true, retry_after: 3 }, 1000);
+  assert.deepEqual(box.take(3999), []);
+  assert.equal(box.nextAt(), 0);
+  assert.deepEqual(contents(box.take(4000)), ["one"]);
+});
+
+test("a final error leaves the decision to the user and lets the next text go", () => {
+  const box = outbox();
+  const entry = box.add(C, "one");
+  box.add(C, "two");
+  box.take(0);
+  box.failed({ client_id: entry.client_id, code: "FORBIDDEN", message: "no", retryable: false }, 0);
+  assert.deepEqual(contents(box.take(0)), ["two"]);
+  box.retry(entry.client_id);
+  box.suspend();
+  assert.deepEqual(contents(box.take(0)), ["one"]);
+});
+
+test("a refused text is still refused after a reload", () => {
+  const storage = new Storage();
+  const box = outbox(storage);
+  const entry = box.add(C, "one");
+  box.failed({ client_id: entry.client_id, code: "TOO_LARGE", retryable: false }, 0);
+  assert.deepEqual([outbox(storage).entries[0].state, outbox(storage).take(0)], ["refused", []]);
+});
+
+test("an acked text stays until the log brings it and is not kept in storage", () => {
+  const storage = new Storage();
+  const box = outbox(storage);
+  const entry = box.add(C, "one");
+  box.acked({ client_id: entry.client_id, seq: 5 });
+  assert.deepEqual([box.of(C).length, box.unacked, storage.size], [1, 0, 0]);
+  box.reached(C, 4);
+  assert.equal(box.of(C).length, 1);
+  box.reached(C, 5);
+  assert.equal(box.of(C).length, 0);
+});
+
+test("a storage that refuses or holds nonsense costs nothing but the memory of a reload", () => {
+  const refusing = { getItem: () => "{", setItem: () => { throw new Error("full"); }, removeItem: () => {} };
+  const box = outbox(refusing);
+  box.add(C, "one");
+  assert.deepEqual(contents(box.take(0)), ["one"]);
+});
