@@ -34,7 +34,7 @@ def connect(url: str | None = None) -> Redis:
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         protocol=2,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # closing the client closes the pool
 
 
 def client() -> Redis:
