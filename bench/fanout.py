@@ -1,0 +1,64 @@
+"""Fan-out: deliveries/s and latency of ours and of the peer, run by run in turns, and the client's own ceiling."""
+
+from typing import Any
+
+from .clients import run_measured
+from .processes import busy_seconds
+from .servers import Mirror, Peer, Server, Tether
+
+DEVICES = 3
+SHAPES = [(1, 1), (100, 1), (20, 8)]  # users, window
+ROUNDS, QUICK_ROUNDS = 3, 1
+CLIENT_SECONDS = 120
+
+
+def order_for(server: Server, users: int, window: int, *, seed: int, run: str, quick: bool) -> dict[str, Any]:
+    return {
+        "kind": server.kind,
+        "urls": server.urls,
+        "users": server.users(users),
+        "devices": DEVICES,
+        "window": window,
+        "warmup_seconds": 1 if quick else 3,
+        "measure_seconds": 2 if quick else 8,
+        "seed": seed,
+        "run": run,
+    }
+
+
+def measure_shape(server: Server, users: int, window: int, *, seed: int, run: str, quick: bool) -> dict[str, Any]:
+    """Run one shape; return the client's figures and the CPU used, in cores, by each server and by strangers.
+
+    Strangers are whatever else runs on the machine; a run beside busy ones is no measurement.
+    """
+
+    def cpu() -> dict[str, float]:
+        return {"all": busy_seconds()} | {child.name: child.cpu_seconds() for child in server.children}
+
+    order = order_for(server, users, window, seed=seed, run=run, quick=quick)
+    figures, before, after = run_measured("fanout", order, cpu, cpu, seconds=CLIENT_SECONDS)
+    cores = {name: round((after[name] - before[name]) / figures["seconds"], 3) for name in after}
+    everybody = cores.pop("all")
+    strangers = round(everybody - sum(cores.values()) - figures["client_cores"], 3)
+    shape = {"kind": server.kind, "users": users, "window": window}
+    return {**shape, **figures, "server_cores": cores, "strangers_cores": strangers}
+
+
+def measure(*, seed: int, quick: bool, kinds: tuple[type[Server], ...] = (Tether, Peer)) -> dict[str, Any]:
+    runs: list[dict[str, Any]] = []
+    durability: dict[str, dict[str, str]] = {}
+    for number in range(QUICK_ROUNDS if quick else ROUNDS):
+        for kind in kinds + ((Mirror,) if number == 0 else ()):
+            with kind() as server:
+                durability[server.kind] = server.durability()
+                for users, window in SHAPES:
+                    # Client ids are kept for days, so each run has its own.
+                    name = f"f{number}-{users}-{window}"
+                    run = measure_shape(server, users, window, seed=seed + number, run=name, quick=quick)
+                    runs.append({"round": number, **run})
+                    print(
+                        f"  {server.kind} {users}x{DEVICES}x{window}: {run['deliveries_per_second']}/s "
+                        f"p50 {run['delivery_ms']['p50']} ms, lost {run['lost']}, strangers {run['strangers_cores']} cores",
+                        flush=True,
+                    )
+    return {"devices": DEVICES, "durability": durability, "runs": runs}

@@ -1,0 +1,42 @@
+"""Plots of the results, as PNG."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")  # draws to files; the machine may have no display
+from matplotlib import pyplot as plt
+
+KINDS = {"tether": ("this server, fsync always", "#1f6f8b"), "peer": ("Socket.IO, Redis streams", "#c9803a")}
+WIDTH = 0.38
+
+
+def plot_fanout(medians: dict[tuple[str, int, int], dict[str, Any]], directory: Path) -> Path:
+    """Draw deliveries/s, and p50 with p99 of delivery, for each shape and server."""
+    directory.mkdir(parents=True, exist_ok=True)
+    shapes = sorted({(users, window) for kind, users, window in medians if kind in KINDS})
+    figure, (rates, waits) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    for offset, (kind, (label, colour)) in enumerate(KINDS.items()):
+        runs = [medians.get((kind, *shape)) for shape in shapes]
+        places = [place + (offset - 0.5) * WIDTH for place, run in enumerate(runs) if run]
+        present = [run for run in runs if run]
+        heights = [run["deliveries_per_second"] for run in present]
+        below = [run["deliveries_per_second"] - run["lowest"] for run in present]
+        above = [run["highest"] - run["deliveries_per_second"] for run in present]
+        rates.bar(places, heights, WIDTH, label=label, color=colour, yerr=[below, above], capsize=3)
+        p99 = [run["delivery_ms"]["p99"] for run in present]
+        waits.bar(places, p99, WIDTH, color=colour, alpha=0.45, label=f"{label}, p99")
+        waits.bar(places, [run["delivery_ms"]["p50"] for run in present], WIDTH, color=colour, label=f"{label}, p50")
+    names = [f"{users} × 3 × {window}" for users, window in shapes]
+    for axes, title in ((rates, "deliveries a second"), (waits, "text to delivery, ms (log scale)")):
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(range(len(names)), names)
+        axes.set_xlabel("users × devices × window")
+        axes.legend(fontsize=7, frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    waits.set_yscale("log")
+    path = directory / "fanout.png"
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
