@@ -1,0 +1,152 @@
+"""Which model answers (CHAT_MODEL), and what its failures mean to a person."""
+
+from collections.abc import Iterator
+
+from django.conf import settings
+from langchain.chat_models import init_chat_model
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI
+
+from conversations.errors import StartRefused
+
+from .scripted import ScriptedFailure, ScriptedModel
+
+# A provider that says nothing for so long is not going to.
+SILENCE_SECONDS = 90.0
+# What fits the model's context beside its answer; the small local one has room for little.
+PROMPT_CHARACTERS = 100_000
+LOCAL_PROMPT_CHARACTERS = 4_000
+LOCAL_ANSWER_TOKENS = 400
+
+
+def make_model(name: str | None = None) -> BaseChatModel:
+    """Return the chat model called ``name`` (default: CHAT_MODEL). Connects at first use, not here.
+
+    Raises StartRefused with one line that says what to set or install.
+    """
+    name = name or settings.CHAT_MODEL
+    if name == "scripted":
+        return ScriptedModel()
+    if name == "local":
+        return ChatOpenAI(
+            model="local",
+            base_url=settings.LOCAL_MODEL_URL,
+            api_key="none",  # type: ignore[arg-type]
+            timeout=SILENCE_SECONDS,
+            max_retries=1,
+            max_tokens=LOCAL_ANSWER_TOKENS,  # type: ignore[call-arg]
+            temperature=0.3,
+        )
+    if ":" not in name:
+        raise StartRefused(
+            f"CHAT_MODEL is {name!r}: set it to scripted, local or provider:name, for example openai:gpt-4o-mini"
+        )
+    return _provider_model(name)
+
+
+def _provider_model(name: str) -> BaseChatModel:
+    try:
+        return init_chat_model(name)
+    except ImportError as error:
+        missing = str(error).splitlines()[0]
+        raise StartRefused(f"CHAT_MODEL is {name!r}, but its package is not installed: {missing}") from None
+    except Exception as error:
+        if type(error) is ValueError:
+            first = str(error).splitlines()[0]
+            raise StartRefused(f"CHAT_MODEL is {name!r}, which cannot be used: {first}") from None
+        # Most providers' clients look for their key when they are made, each with an error of its own.
+        raise StartRefused(
+            f"CHAT_MODEL is {name!r}, but its client cannot be made ({type(error).__name__}): "
+            "set the provider's API key in the environment"
+        ) from None
+
+
+def prompt_characters(model: BaseChatModel) -> int:
+    """Return how much of a conversation the model is shown at once."""
+    return LOCAL_PROMPT_CHARACTERS if is_local(model) else PROMPT_CHARACTERS
+
+
+def is_local(model: BaseChatModel) -> bool:
+    return isinstance(model, ChatOpenAI) and model.model_name == "local"
+
+
+class EmptyAnswer(Exception):
+    """The model has said nothing at all."""
+
+
+# By status code, or by words in the name of the error's class or of one that it came from.
+BY_STATUS = {
+    401: "key",
+    402: "quota",
+    403: "key",
+    404: "model",
+    413: "long",
+    429: "rate",
+    500: "trouble",
+    502: "trouble",
+    503: "trouble",
+    504: "slow",
+    529: "trouble",
+}
+BY_NAME = [
+    ("Timeout", "slow"),
+    ("RateLimit", "rate"),
+    ("ResourceExhausted", "rate"),
+    ("Authentication", "key"),
+    ("PermissionDenied", "key"),
+    ("NotFound", "model"),
+    ("ContextOverflow", "long"),
+    ("Connect", "connect"),
+    ("ScriptedFailure", "scripted"),
+    ("EmptyAnswer", "empty"),
+    ("GraphRecursion", "steps"),
+]
+WORDS = {
+    "key": "The model's provider refused the API key, or it is missing. Ask the operator to check it.",
+    "quota": "The account at the model's provider has no credit left. Ask the operator to top it up.",
+    "model": "The model's provider does not know this model. Ask the operator to check CHAT_MODEL.",
+    "rate": "The model's provider is busy with too many requests. Wait a minute, then send it again.",
+    "slow": "The model took too long to answer. Send it again, or ask for something shorter.",
+    "connect": "The model cannot be reached. Send it again in a moment; if it stays so, tell the operator.",
+    "trouble": "The model's provider has trouble of its own. Send it again in a moment.",
+    "long": "The conversation is too long for the model. Send something shorter, or start a new conversation.",
+    "empty": "The model gave an empty answer. Send it again, or put it in other words.",
+    "steps": "The answer took too many steps and was stopped. Ask for something smaller.",
+    "scripted": "The model failed, as /fail asked it to. Send another message to go on.",
+    "other": "The answer failed for a reason of the server's own. Send it again; if it stays so, tell the operator.",
+}
+
+
+def explain(error: BaseException) -> str:
+    """Return what a person can do about a failed answer. Never any text of the error itself: it may hold a key."""
+    return WORDS[_reason(error)]
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether the failure lies with the model or the question, so that no stack is worth a look."""
+    return _reason(error) != "other"
+
+
+def _reason(error: BaseException) -> str:
+    for each in _causes(error):
+        if getattr(each, "code", None) == "context_length_exceeded" or "context size" in str(each):
+            return "long"
+        status = getattr(each, "status_code", None)
+        if status in BY_STATUS:
+            return BY_STATUS[status]
+        for part, reason in BY_NAME:
+            if any(part in kind.__name__ for kind in type(each).__mro__):
+                return reason
+    return "other"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+__all__ = ["EmptyAnswer", "ScriptedFailure", "explain", "is_expected", "make_model", "prompt_characters"]

@@ -1,0 +1,290 @@
+"""Checkpoints in Redis: one script a write, refused unless the writer's attempt is the turn's current one.
+
+`config["configurable"]` names thread_id (the conversation), turn_id and attempt. A write without a turn_id
+is not fenced: tools and tests. Times to live are set in the same scripts. A saver serves one event loop.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import orjson
+from django.conf import settings
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+    get_checkpoint_metadata,
+)
+from langgraph.checkpoint.redis.aio import AsyncRedisSaver
+from langgraph.checkpoint.serde.types import INTERRUPT
+from redis.exceptions import ResponseError
+from redisvl.query import FilterQuery  # type: ignore[import-untyped]
+from redisvl.query.filter import FilterExpression, Num, Tag  # type: ignore[import-untyped]
+
+from conversations import keys as conversation_keys
+from conversations import store
+from conversations.errors import Fenced, Unavailable
+
+from . import keys
+from .serializer import SafeSerializer
+
+INDEX = "tether_checkpoints"
+KEEP_TURN_ENDS = 20
+LIST_LIMIT = 1000
+# Every script may be run twice without harm, so a Redis that restarts costs a wait, not a turn.
+RETRY_SECONDS = (0.1, 0.4, 1.0)
+
+
+class FencedRedisSaver(AsyncRedisSaver):
+    def __init__(self) -> None:
+        super().__init__(redis_client=store.client())
+        self.serde = SafeSerializer()
+
+    @property
+    def checkpoints_schema(self) -> dict[str, Any]:
+        tags = ("thread_id", "run_id", "turn_id", "checkpoint_ns", "checkpoint_id", "source")
+        numbers = ("checkpoint_ts", "step")
+        return {
+            "index": {"name": INDEX, "prefix": keys.PREFIXES, "storage_type": "json"},
+            "fields": [
+                *({"name": name, "type": "tag"} for name in tags),
+                *({"name": name, "type": "numeric", "attrs": {"sortable": True}} for name in numbers),
+            ],
+        }
+
+    async def asetup(self) -> None:
+        """Create the search index, if no other node has. Raises Unavailable."""
+        self.loop = asyncio.get_running_loop()
+        self.create_indexes()
+        with store.mapped_errors():
+            try:
+                await self.checkpoints_index.create(overwrite=False)
+            except Exception as error:
+                # Between its look and its creation another node was faster.
+                if "already exists" not in f"{error} {error.__cause__}".lower():
+                    raise
+
+    def get_next_version(self, current: Any, channel: Any) -> int:  # type: ignore[override]
+        """Count: values lie within their checkpoint, so a version needs no random part."""
+        return int(current or 0) + 1
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        stream_mode: str = "values",
+    ) -> RunnableConfig:
+        """Store a checkpoint and make it the head. Raises Fenced, Unavailable."""
+        settled = config["configurable"]
+        thread_id, ns, id_ = settled["thread_id"], settled.get("checkpoint_ns", ""), checkpoint["id"]
+        parent_id = settled.get("checkpoint_id") or ""
+        document = self._document(config, checkpoint, metadata, parent_id)
+        prefix, writes = keys.prefix(thread_id), keys.writes_prefix(thread_id)
+        parent = f"{ns}:{parent_id or id_}"
+        await _run_fenced(
+            "checkpoint_put",
+            config,
+            [f"{prefix}{ns}:{id_}", writes + parent, prefix + parent],
+            [ns, id_, settled.get("turn_id") or "", document],
+        )
+        return _config(thread_id, ns, id_)
+
+    def _document(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, parent_id: str
+    ) -> bytes:
+        """Return the stored JSON: fields to search by, and the two bodies as strings of their own."""
+        settled = config["configurable"]
+        meta = cast(dict[str, Any], get_checkpoint_metadata(config, metadata))
+        return orjson.dumps(
+            {
+                "thread_id": settled["thread_id"],
+                "run_id": str(meta.get("run_id", "")),
+                "turn_id": settled.get("turn_id") or "",
+                "checkpoint_ns": settled.get("checkpoint_ns", ""),
+                "checkpoint_id": checkpoint["id"],
+                "parent_checkpoint_id": parent_id,
+                "source": meta.get("source", ""),
+                "step": meta.get("step", 0),
+                "metadata": self.serde.dumps_typed(meta)[1].decode(),
+                "checkpoint": self.serde.dumps_typed(checkpoint)[1].decode(),
+            }
+        )
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Store what one task has written, to be applied with its superstep. Raises Fenced, Unavailable."""
+        if not writes:
+            return
+        settled = config["configurable"]
+        thread_id = settled["thread_id"]
+        name = f"{settled.get('checkpoint_ns', '')}:{settled['checkpoint_id']}"
+        fields: list[str | bytes] = []
+        for position, (channel, value) in enumerate(writes):
+            index = WRITES_IDX_MAP.get(channel, position)
+            body = [task_path, task_id, index, channel, self.serde.dumps_typed(value)[1].decode()]
+            fields += [f"{task_id},{index}", orjson.dumps(body)]
+        # As LangGraph's own savers do: interrupts, errors and answers replace, results stay the first.
+        replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        waits = any(channel == INTERRUPT for channel, _ in writes)
+        await _run_fenced(
+            "checkpoint_writes",
+            config,
+            [keys.prefix(thread_id) + name, keys.writes_prefix(thread_id) + name],
+            [int(replace), int(waits), *fields],
+        )
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return one checkpoint, the newest without a checkpoint_id; refreshes its time to live."""
+        settled = config["configurable"]
+        ns, id_ = settled.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
+        return await self._get(settled["thread_id"], ns, id_)
+
+    async def _get(self, thread_id: str, ns: str, id_: str) -> CheckpointTuple | None:
+        found = await _run(
+            "checkpoint_get",
+            [keys.heads(thread_id), keys.order(thread_id)],
+            [_ttl_ms(), ns, id_, keys.prefix(thread_id), keys.writes_prefix(thread_id)],
+        )
+        if not found:
+            return None
+        document = orjson.loads(found[0])
+        parent_id = document["parent_checkpoint_id"]
+        return CheckpointTuple(
+            config=_config(thread_id, ns, document["checkpoint_id"]),
+            checkpoint=self._load(document["checkpoint"]),
+            metadata=self._load(document["metadata"]),
+            parent_config=_config(thread_id, ns, parent_id) if parent_id else None,
+            pending_writes=[
+                (task_id, channel, self._load(value))
+                for _, task_id, _, channel, value in sorted(orjson.loads(row) for row in found[1])
+            ],
+        )
+
+    def _load(self, body: str) -> Any:
+        return self.serde.loads_typed(("json", body.encode()))
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Yield checkpoints, newest first, of one thread or of all; by the search index."""
+        conditions = _conditions(config, filter or {})
+        if before is not None and get_checkpoint_id(before):
+            conditions.append(Num("checkpoint_ts") < await self._place(before))
+        expression = conditions[0] if conditions else FilterExpression("*")
+        for condition in conditions[1:]:
+            expression &= condition
+        fields = ["thread_id", "checkpoint_ns", "checkpoint_id"]
+        query = FilterQuery(expression, fields, num_results=limit or LIST_LIMIT)
+        query.sort_by("checkpoint_ts", asc=False)
+        with store.mapped_errors():
+            found = await self.checkpoints_index.search(query)
+        for row in found.docs:
+            # Expired or pruned since the search: then it is not there.
+            ns = getattr(row, "checkpoint_ns", "")
+            saved = await self._get(row.thread_id, ns, row.checkpoint_id)
+            if saved is not None:
+                yield saved
+
+    async def _place(self, before: RunnableConfig) -> int:
+        settled = before["configurable"]
+        name = f"{settled.get('checkpoint_ns', '')}:{get_checkpoint_id(before)}"
+        with store.mapped_errors():
+            found = await store.client().execute_command(
+                "JSON.GET", keys.prefix(settled["thread_id"]) + name, "checkpoint_ts"
+            )
+        return int(found or 0)
+
+    async def aprune_turn(self, conversation_id: str, turn_id: str) -> int:
+        """Drop the finished turn's intermediate checkpoints, keep the newest 20 turn-ends; return how many went.
+
+        Safe at any time: a turn that has begun since then is left alone. Raises Unavailable.
+        """
+        return int(
+            await _run(
+                "checkpoint_prune",
+                [keys.heads(conversation_id), keys.order(conversation_id)],
+                [
+                    _ttl_ms(),
+                    turn_id,
+                    KEEP_TURN_ENDS,
+                    keys.prefix(conversation_id),
+                    keys.writes_prefix(conversation_id),
+                ],
+            )
+        )
+
+    async def aprune(self, thread_ids: Sequence[str], **_: Any) -> None:  # type: ignore[override]
+        """Prune as after a finished turn; the package's own way, by order of ids, can drop the head."""
+        for thread_id in thread_ids:
+            await self.aprune_turn(thread_id, "")
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Drop every checkpoint of the thread. Raises Unavailable."""
+        await _run(
+            "checkpoint_delete",
+            [keys.heads(thread_id), keys.order(thread_id)],
+            [keys.prefix(thread_id), keys.writes_prefix(thread_id)],
+        )
+
+
+def _config(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}}
+
+
+def _ttl_ms() -> int:
+    return int(settings.CHECKPOINT_TTL_DAYS * 86_400_000)
+
+
+def _conditions(config: RunnableConfig | None, wanted: dict[str, Any]) -> list[Any]:
+    """Return the search's conditions. Raises ValueError for a field that is not indexed."""
+    settled = config["configurable"] if config else {}
+    names = ("thread_id", "run_id", "checkpoint_ns", "checkpoint_id")
+    asked = {name: settled[name] for name in names if settled.get(name)} | wanted
+    unknown = set(asked) - {*names, "turn_id", "source", "step"}
+    if unknown:
+        raise ValueError(f"checkpoints cannot be searched by {', '.join(sorted(unknown))}")
+    return [Num(name) == value if name == "step" else Tag(name) == value for name, value in asked.items()]
+
+
+async def _run_fenced(name: str, config: RunnableConfig, more_keys: list[str], more_args: list[Any]) -> None:
+    settled = config["configurable"]
+    thread_id, turn_id = settled["thread_id"], settled.get("turn_id")
+    turn = conversation_keys.turn(thread_id, turn_id or "none")
+    attempt = settled["attempt"] if turn_id else ""
+    await _run(
+        name,
+        [turn, keys.heads(thread_id), keys.order(thread_id), *more_keys],
+        [attempt, _ttl_ms(), *more_args],
+    )
+
+
+async def _run(name: str, script_keys: list[str], args: list[Any]) -> Any:
+    for delay_seconds in (*RETRY_SECONDS, None):
+        try:
+            return await store.run_script(name, script_keys, args)
+        except ResponseError as error:
+            if str(error).startswith("FENCED"):
+                raise Fenced("another attempt writes this turn's checkpoints") from error
+            raise
+        except Unavailable:
+            if delay_seconds is None:
+                raise
+            await asyncio.sleep(delay_seconds)
+    raise AssertionError("unreachable")

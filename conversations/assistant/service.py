@@ -1,0 +1,272 @@
+"""One turn through the graph: run it, go on after another node's death, end it, forget it.
+
+The head checkpoint's metadata says whose turn it is (turn_id); the saver's fence keeps late writers out.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+from django.conf import settings
+from django.utils.module_loading import import_string
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
+from langgraph.types import Command, StateSnapshot
+
+from conversations.errors import Fenced, StartRefused, Unavailable
+
+from . import context
+from .answer import Limit
+from .graph import build_graph
+from .models import explain, is_expected, make_model
+from .saver import FencedRedisSaver
+
+logger = structlog.get_logger(__name__)
+
+# `/steps N` has a superstep each; a graph that runs in circles still ends.
+MAX_SUPERSTEPS = 10_000
+# Nodes of our own graph whose work is no news to a person.
+QUIET_NODES = {"take_input", "respond", "update_context"}
+Loader = Callable[[], Awaitable[list[dict[str, Any]]]]
+
+
+class Drained(Exception):
+    """The run has stopped after a superstep because drain() asked it to; another node goes on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt at one turn. ``seq`` is that of the user's message in the log."""
+
+    conversation_id: str
+    turn_id: str
+    attempt: int
+    user_id: str
+    username: str
+    seq: int
+    text: str
+
+
+class Sink(Protocol):
+    """Where a running turn speaks; called from its event loop, must not block."""
+
+    def piece(self, text: str) -> None: ...
+    def step(self, name: str, status: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Outcome:
+    """``status`` is done, failed (``error`` is for people, ``text`` what there is of an answer) or waiting."""
+
+    status: str
+    text: str = ""
+    error: str = ""
+    interrupts: list[dict[str, Any]] = field(default_factory=list)  # {"id", "value"}
+    usage: dict[str, int] = field(default_factory=dict)  # input_tokens, output_tokens, total_tokens
+    title: str = ""
+
+
+class Assistant:
+    """One a process and event loop; start() first."""
+
+    def __init__(self, model_name: str | None = None) -> None:
+        self.model_name = model_name
+        self.controls: dict[str, RunControl] = {}
+
+    async def start(self) -> None:
+        """Prepare graph and search index. Any number of nodes may do so at once.
+
+        Raises StartRefused for an unusable CHAT_MODEL or ASSISTANT_GRAPH, Unavailable.
+        """
+        self.saver = FencedRedisSaver()
+        self.graph = _compile(self.saver, self.model_name)
+        await self.saver.asetup()
+
+    async def run(
+        self, job: Job, sink: Sink, *, load_transcript: Loader, answers: dict[str, Any] | None = None
+    ) -> Outcome:
+        """Run the turn, or what is left of it, and return how it ended.
+
+        ``answers``: interrupt id -> value, for a turn that waited. ``load_transcript`` gives
+        [{"role", "content"}], oldest first, before this turn's message; it is asked only when the
+        checkpoints are gone. Raises Drained, Fenced, Unavailable; cancelled, it stops at once and
+        finished supersteps are kept.
+        """
+        snapshot = await self.graph.aget_state(_config(job))
+        metadata = _metadata(snapshot)
+        if metadata.get("turn_id") == job.turn_id:
+            if metadata.get("ended"):
+                return _ended(snapshot)
+            if not snapshot.next:
+                return _done(snapshot)
+            known = answers or {}
+            given = {each.id: known[each.id] for each in snapshot.interrupts if each.id in known}
+            if snapshot.interrupts and not given:
+                return _waiting(snapshot)
+            return await self._stream(job, sink, Command(resume=given) if given else None)
+        messages = [] if metadata or job.seq <= 1 else _rebuilt(await load_transcript())
+        return await self._stream(job, sink, {"messages": [*messages, _said(job)]})
+
+    async def _stream(self, job: Job, sink: Sink, given: Any) -> Outcome:
+        control = self.controls[job.turn_id] = RunControl()
+        try:
+            await _relay(self.graph, job, given, control, sink)
+            snapshot = await self.graph.aget_state(_config(job))
+            return _waiting(snapshot) if snapshot.interrupts else _done(snapshot)
+        except GraphDrained:
+            raise Drained from None
+        except (Fenced, Unavailable):
+            raise
+        except Exception as error:
+            _log_failure(job, error)
+            title = context.title_of(job.text) if job.seq == 1 else ""
+            return Outcome("failed", error=explain(error), title=title)
+        finally:
+            if self.controls.get(job.turn_id) is control:
+                del self.controls[job.turn_id]
+
+    def drain(self, turn_id: str) -> None:
+        """Ask the turn's run to stop after its current superstep; its run() then raises Drained."""
+        if control := self.controls.get(turn_id):
+            control.request_drain()
+
+    async def end_turn(self, job: Job, *, text: str, status: str) -> None:
+        """Write the turn-end checkpoint of a turn that failed or was cancelled: open calls answered, ``text`` added.
+
+        Call it before the turn's finish, which gives up the fence. A second call changes nothing.
+        Raises Fenced, Unavailable.
+        """
+        snapshot = await self.graph.aget_state(_config(job))
+        metadata = _metadata(snapshot)
+        mine = metadata.get("turn_id") == job.turn_id
+        if mine and metadata.get("ended"):
+            return
+        if not metadata and job.seq > 1:
+            return  # no state to add to: the next turn rebuilds it from the transcript, this answer included
+        update = _open_ends(snapshot, job, mine)
+        if text:
+            update.append(AIMessage(Limit().take(text), id=f"{job.turn_id}-{status}"))
+        as_node = "update_context" if "update_context" in self.graph.nodes else "__input__"
+        await self.graph.aupdate_state(_config(job, ended=status), {"messages": update}, as_node)
+
+    async def prune(self, conversation_id: str, turn_id: str) -> None:
+        """Drop what the finished turn no longer needs. Never raises: the next turn's prune catches up."""
+        try:
+            await self.saver.aprune_turn(conversation_id, turn_id)
+        except Unavailable:
+            logger.warning("assistant.prune_missed", conversation_id=conversation_id, turn_id=turn_id)
+
+    async def forget(self, conversation_id: str) -> None:
+        """Drop every checkpoint of the conversation. Raises Unavailable."""
+        await self.saver.adelete_thread(conversation_id)
+
+
+def _compile(saver: FencedRedisSaver, model_name: str | None) -> Any:
+    """Compile our graph, or the one that ASSISTANT_GRAPH names: a StateGraph with a ``messages`` channel."""
+    path = getattr(settings, "ASSISTANT_GRAPH", "")
+    if not path:
+        return build_graph(make_model(model_name)).compile(checkpointer=saver)
+    try:
+        return import_string(path).compile(checkpointer=saver)
+    except (ImportError, AttributeError) as error:
+        raise StartRefused(f"ASSISTANT_GRAPH is {path!r}, which is no StateGraph: {error}") from None
+
+
+async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Sink) -> None:
+    """Run the graph and pass its pieces and steps on."""
+    limit = Limit()
+    async for mode, data in graph.astream(
+        given, _config(job), stream_mode=["messages", "tasks"], durability="sync", control=control
+    ):
+        if mode == "messages":
+            message = data[0]
+            if isinstance(message, AIMessage | AIMessageChunk) and (piece := limit.take(str(message.text))):
+                sink.piece(piece)
+        elif data["name"] not in QUIET_NODES:
+            sink.step(data["name"], "ended" if "result" in data else "began")
+
+
+def _config(job: Job, **more: Any) -> RunnableConfig:
+    settled = {"thread_id": job.conversation_id, "turn_id": job.turn_id, "attempt": job.attempt, **more}
+    return {"configurable": settled, "recursion_limit": MAX_SUPERSTEPS}
+
+
+def _metadata(snapshot: StateSnapshot) -> dict[str, Any]:
+    return dict(snapshot.metadata or {})
+
+
+def _said(job: Job) -> HumanMessage:
+    # Its id is the turn's, so that a message handed in twice is still one.
+    return HumanMessage(job.text, id=f"{job.turn_id}-said")
+
+
+def _rebuilt(transcript: list[dict[str, Any]]) -> list[BaseMessage]:
+    kinds = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
+    return [
+        kinds[each["role"]](each["content"], id=f"transcript-{number}")
+        for number, each in enumerate(transcript)
+        if each["content"]
+    ]
+
+
+def _open_ends(snapshot: StateSnapshot, job: Job, mine: bool) -> list[BaseMessage]:
+    """Return what the state lacks: the person's message where the turn never began, answers to open calls."""
+    messages: list[BaseMessage] = list(snapshot.values.get("messages", []))
+    if not mine:
+        return [_said(job)]
+    known = {id(message) for message in messages}
+    return [message for message in context.answer_open_calls(messages) if id(message) not in known]
+
+
+def _answer(snapshot: StateSnapshot) -> AIMessage | None:
+    messages = snapshot.values.get("messages", [])
+    return messages[-1] if messages and isinstance(messages[-1], AIMessage) else None
+
+
+def _done(snapshot: StateSnapshot) -> Outcome:
+    answer = _answer(snapshot)
+    title = str(snapshot.values.get("title", ""))
+    text = Limit().take(str(answer.text)) if answer else ""
+    if not text.strip():
+        return Outcome("failed", error="The model gave an empty answer. Send it again.", title=title)
+    return Outcome("done", text=text, usage=_usage(answer), title=title)
+
+
+def _usage(answer: AIMessage | None) -> dict[str, int]:
+    used: dict[str, Any] = dict((answer.usage_metadata if answer else None) or {})
+    return {name: int(used[name]) for name in ("input_tokens", "output_tokens", "total_tokens") if name in used}
+
+
+def _waiting(snapshot: StateSnapshot) -> Outcome:
+    interrupts = [{"id": each.id, "value": each.value} for each in snapshot.interrupts]
+    return Outcome("waiting", interrupts=interrupts, title=str(snapshot.values.get("title", "")))
+
+
+def _ended(snapshot: StateSnapshot) -> Outcome:
+    """The turn-end was written, but its finish was not: end it once more in the same way."""
+    answer = _answer(snapshot)
+    text = str(answer.text) if answer else ""
+    return Outcome("failed", text=text, error="The answer was broken off before its end. Send it again.")
+
+
+def _log_failure(job: Job, error: Exception) -> None:
+    """Log the kind of the failure and, if unexpected, where it was; never its text, which may hold content."""
+    place = None
+    if not is_expected(error) and error.__traceback__ is not None:
+        frames = []
+        frame = error.__traceback__
+        while frame is not None:
+            frames.append(f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}")
+            frame = frame.tb_next  # type: ignore[assignment]
+        place = frames[-6:]
+    logger.warning(
+        "assistant.turn_failed",
+        conversation_id=job.conversation_id,
+        turn_id=job.turn_id,
+        attempt=job.attempt,
+        kind=type(error).__name__,
+        place=place,
+    )
