@@ -109,7 +109,7 @@ class Client:
     def report(self) -> Report:
         """Return the counts, breaches, entries and acks, complete with what link and mirrors noticed."""
         mirrors = self.mirrors.values()
-        parts = (self, self.link, self.asks, *mirrors)
+        parts: list[Client | Link | Asks | Mirror] = [self, self.link, self.asks, *mirrors]
         acks = self.asks.acks.items()
         return {
             "device_id": self.device_id,
