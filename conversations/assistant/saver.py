@@ -151,6 +151,11 @@ class FencedRedisSaver(AsyncRedisSaver):
         ns, id_ = settled.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
         return await self._get(settled["thread_id"], ns, id_)
 
+    async def ahead_turn(self, thread_id: str) -> str | None:
+        """Return the id of the turn that wrote the head, None without any checkpoint. Raises Unavailable."""
+        found = await _run("checkpoint_head", [keys.heads(thread_id)], [keys.prefix(thread_id)])
+        return None if found is None else str(found.decode())
+
     async def _get(self, thread_id: str, ns: str, id_: str) -> CheckpointTuple | None:
         found = await _run(
             "checkpoint_get",

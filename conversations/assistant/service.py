@@ -3,7 +3,7 @@
 The head checkpoint's metadata says whose turn it is (turn_id); the saver's fence keeps late writers out.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
-from langgraph.types import Command, StateSnapshot
+from langgraph.types import Command, Interrupt, StateSnapshot
 
 from conversations.errors import Fenced, StartRefused, Unavailable
 
@@ -95,27 +95,30 @@ class Assistant:
         checkpoints are gone. Raises Drained, Fenced, Unavailable; cancelled, it stops at once and
         finished supersteps are kept.
         """
-        snapshot = await self.graph.aget_state(_config(job))
-        metadata = _metadata(snapshot)
-        if metadata.get("turn_id") == job.turn_id:
-            if metadata.get("ended"):
-                return _ended(snapshot)
-            if not snapshot.next:
-                return _done(snapshot)
-            known = answers or {}
-            given = {each.id: known[each.id] for each in snapshot.interrupts if each.id in known}
-            if snapshot.interrupts and not given:
-                return _waiting(snapshot)
-            return await self._stream(job, sink, Command(resume=given) if given else None)
-        messages = [] if metadata or job.seq <= 1 else _rebuilt(await load_transcript())
+        head_turn = await self.saver.ahead_turn(job.conversation_id)
+        if head_turn == job.turn_id:
+            return await self._take_over(job, sink, answers or {})
+        messages = [] if head_turn is not None or job.seq <= 1 else _rebuilt(await load_transcript())
         return await self._stream(job, sink, {"messages": [*messages, _said(job)]})
+
+    async def _take_over(self, job: Job, sink: Sink, answers: dict[str, Any]) -> Outcome:
+        """Go on with a turn that an earlier attempt began."""
+        snapshot = await self.graph.aget_state(_config(job))
+        if _metadata(snapshot).get("ended"):
+            return _ended(snapshot.values)
+        if not snapshot.next:
+            return _done(snapshot.values)
+        given = {each.id: answers[each.id] for each in snapshot.interrupts if each.id in answers}
+        if snapshot.interrupts and not given:
+            return _waiting(snapshot.values, snapshot.interrupts)
+        return await self._stream(job, sink, Command(resume=given) if given else None)
 
     async def _stream(self, job: Job, sink: Sink, given: Any) -> Outcome:
         control = self.controls[job.turn_id] = RunControl()
         try:
-            await _relay(self.graph, job, given, control, sink)
-            snapshot = await self.graph.aget_state(_config(job))
-            return _waiting(snapshot) if snapshot.interrupts else _done(snapshot)
+            values = await _relay(self.graph, job, given, control, sink)
+            interrupts = values.get("__interrupt__", ())
+            return _waiting(values, interrupts) if interrupts else _done(values)
         except GraphDrained:
             raise Drained from None
         except (Fenced, Unavailable):
@@ -175,18 +178,22 @@ def _compile(saver: FencedRedisSaver, model_name: str | None) -> Any:
         raise StartRefused(f"ASSISTANT_GRAPH is {path!r}, which is no StateGraph: {error}") from None
 
 
-async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Sink) -> None:
-    """Run the graph and pass its pieces and steps on."""
+async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Sink) -> dict[str, Any]:
+    """Run the graph, pass its pieces and steps on, and return its last state."""
     limit = Limit()
+    values: dict[str, Any] = {}
     async for mode, data in graph.astream(
-        given, _config(job), stream_mode=["messages", "tasks"], durability="sync", control=control
+        given, _config(job), stream_mode=["messages", "tasks", "values"], durability="sync", control=control
     ):
         if mode == "messages":
             message = data[0]
             if isinstance(message, AIMessage | AIMessageChunk) and (piece := limit.take(str(message.text))):
                 sink.piece(piece)
+        elif mode == "values":
+            values |= data
         elif data["name"] not in QUIET_NODES:
             sink.step(data["name"], "ended" if "result" in data else "began")
+    return values
 
 
 def _config(job: Job, **more: Any) -> RunnableConfig:
@@ -221,14 +228,14 @@ def _open_ends(snapshot: StateSnapshot, job: Job, mine: bool) -> list[BaseMessag
     return [message for message in context.answer_open_calls(messages) if id(message) not in known]
 
 
-def _answer(snapshot: StateSnapshot) -> AIMessage | None:
-    messages = snapshot.values.get("messages", [])
+def _answer(values: dict[str, Any]) -> AIMessage | None:
+    messages = values.get("messages", [])
     return messages[-1] if messages and isinstance(messages[-1], AIMessage) else None
 
 
-def _done(snapshot: StateSnapshot) -> Outcome:
-    answer = _answer(snapshot)
-    title = str(snapshot.values.get("title", ""))
+def _done(values: dict[str, Any]) -> Outcome:
+    answer = _answer(values)
+    title = str(values.get("title", ""))
     text = Limit().take(str(answer.text)) if answer else ""
     if not text.strip():
         return Outcome("failed", error="The model gave an empty answer. Send it again.", title=title)
@@ -240,14 +247,14 @@ def _usage(answer: AIMessage | None) -> dict[str, int]:
     return {name: int(used[name]) for name in ("input_tokens", "output_tokens", "total_tokens") if name in used}
 
 
-def _waiting(snapshot: StateSnapshot) -> Outcome:
-    interrupts = [{"id": each.id, "value": each.value} for each in snapshot.interrupts]
-    return Outcome("waiting", interrupts=interrupts, title=str(snapshot.values.get("title", "")))
+def _waiting(values: dict[str, Any], interrupts: Sequence[Interrupt]) -> Outcome:
+    asked = [{"id": each.id, "value": each.value} for each in interrupts]
+    return Outcome("waiting", interrupts=asked, title=str(values.get("title", "")))
 
 
-def _ended(snapshot: StateSnapshot) -> Outcome:
+def _ended(values: dict[str, Any]) -> Outcome:
     """The turn-end was written, but its finish was not: end it once more in the same way."""
-    answer = _answer(snapshot)
+    answer = _answer(values)
     text = str(answer.text) if answer else ""
     return Outcome("failed", text=text, error="The answer was broken off before its end. Send it again.")
 
