@@ -113,3 +113,21 @@ def told(user_id: str, conversation_id: str) -> str:
 def command(user_id: str, command_id: str) -> str:
     """String, 24 h: the first result of a command, so that a repeat gets the same."""
     return f"{{u:{user_id}}}:command:{command_id}"
+
+
+def erasing(partition_tag: str) -> str:
+    """ZSET: conversation whose erasing has begun and cannot be undone any more -> ms at which it was due."""
+    return f"{partition_tag}:erasing"
+
+
+def bringing(conversation_id: str) -> str:
+    """String, some seconds: one caller is bringing this log back from the archive."""
+    return f"{tag(conversation_id)}:bringing:{conversation_id}"
+
+
+# String with an expiry: the node that archives now.
+ARCHIVER = "tether:archiver"
+# String: the run id of the Redis whose logs were compared with the archive.
+VERIFIED = "tether:verified"
+# String: the id of the database that this Redis belongs to.
+DATABASE = "tether:database"

@@ -79,3 +79,8 @@ end
 local function holds(turn_key, turn_id, attempt)
   return redis.call('HGET', turn_key, 'attempt') == attempt and redis.call('LINDEX', TURNS, 0) == turn_id
 end
+
+-- What changes without an entry: read positions and the state. The archiver compares it before and after copying.
+local function stamp()
+  return redis.sha1hex((redis.call('HGET', META, 'state') or '') .. table.concat(redis.call('HGETALL', READS), ' '))
+end
