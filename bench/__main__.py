@@ -1,4 +1,4 @@
-"""``python -m bench [MEASURE …] [--quick] [--seed N]``: measure, write raw JSON, make the tables and plots from it."""
+"""``python -m bench [MEASURE …] [--quick] [--seed N]``: measure, write raw JSON, make tables and plots of it."""
 
 import argparse
 import importlib
@@ -15,7 +15,9 @@ def main() -> int:
     parser.add_argument(
         "measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(MEASURES)}, report; default: all"
     )
-    parser.add_argument("--quick", action="store_true", help="small figures, kept in var/bench and not as results")
+    parser.add_argument(
+        "--quick", action="store_true", help="small figures, kept in var/bench and not as results"
+    )
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
     wanted = options.measures or MEASURES

@@ -20,6 +20,9 @@ def measure(*, seed: int, quick: bool) -> dict[str, Any]:
                 "seed": seed,
             }
             runs.append(run("ack", order, seconds=60))
-            print(f"  text to ack: p50 {runs[-1]['ack_ms']['p50']} ms, p99 {runs[-1]['ack_ms']['p99']} ms", flush=True)
+            print(
+                f"  text to ack: p50 {runs[-1]['ack_ms']['p50']} ms, p99 {runs[-1]['ack_ms']['p99']} ms",
+                flush=True,
+            )
         durability = server.durability()
     return {"durability": {"tether": durability}, "runs": runs}

@@ -38,7 +38,12 @@ def run(script: str, order: dict[str, Any], *, seconds: float) -> Any:
 
 
 def run_measured(
-    script: str, order: dict[str, Any], at_start: Callable[[], Any], at_end: Callable[[], Any], *, seconds: float
+    script: str,
+    order: dict[str, Any],
+    at_start: Callable[[], Any],
+    at_end: Callable[[], Any],
+    *,
+    seconds: float,
 ) -> tuple[Any, Any, Any]:
     """As ``run``, calling back when the client says on its stderr that it begins and has ended measuring."""
     client = start(script, order, stderr=subprocess.PIPE)

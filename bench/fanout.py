@@ -1,4 +1,4 @@
-"""Fan-out: deliveries/s and latency of ours and of the peer, run by run in turns, and the client's own ceiling."""
+"""Fan-out: deliveries/s and latency of ours and of the peer, in turns, and the client's own ceiling."""
 
 from typing import Any
 
@@ -26,7 +26,9 @@ def order_for(server: Server, users: int, window: int, *, seed: int, run: str, q
     }
 
 
-def measure_shape(server: Server, users: int, window: int, *, seed: int, run: str, quick: bool) -> dict[str, Any]:
+def measure_shape(
+    server: Server, users: int, window: int, *, seed: int, run: str, quick: bool
+) -> dict[str, Any]:
     """Run one shape; return the client's figures and the CPU used, in cores, by each server and by strangers.
 
     Strangers are whatever else runs on the machine; a run beside busy ones is no measurement.
@@ -39,7 +41,7 @@ def measure_shape(server: Server, users: int, window: int, *, seed: int, run: st
     figures, before, after = run_measured("fanout", order, cpu, cpu, seconds=CLIENT_SECONDS)
     cores = {name: round((after[name] - before[name]) / figures["seconds"], 3) for name in after}
     everybody = cores.pop("all")
-    strangers = round(everybody - sum(cores.values()) - figures["client_cores"], 3)
+    strangers = max(0.0, round(everybody - sum(cores.values()) - figures["client_cores"], 3))
     shape = {"kind": server.kind, "users": users, "window": window}
     return {**shape, **figures, "server_cores": cores, "strangers_cores": strangers}
 
@@ -56,9 +58,12 @@ def measure(*, seed: int, quick: bool, kinds: tuple[type[Server], ...] = (Tether
                     name = f"f{number}-{users}-{window}"
                     run = measure_shape(server, users, window, seed=seed + number, run=name, quick=quick)
                     runs.append({"round": number, **run})
-                    print(
-                        f"  {server.kind} {users}x{DEVICES}x{window}: {run['deliveries_per_second']}/s "
-                        f"p50 {run['delivery_ms']['p50']} ms, lost {run['lost']}, strangers {run['strangers_cores']} cores",
-                        flush=True,
-                    )
+                    _say(run)
     return {"devices": DEVICES, "durability": durability, "runs": runs}
+
+
+def _say(run: dict[str, Any]) -> None:
+    shape = f"{run['kind']} {run['users']}x{DEVICES}x{run['window']}"
+    rate, wait = run["deliveries_per_second"], run["delivery_ms"]["p50"]
+    strangers = run["strangers_cores"]
+    print(f"  {shape}: {rate}/s p50 {wait} ms, lost {run['lost']}, strangers {strangers} cores", flush=True)

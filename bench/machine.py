@@ -13,12 +13,24 @@ import psutil
 
 from .processes import BENCH_DIR, ROOT
 
-PACKAGES = ["django", "channels", "channels-redis", "daphne", "twisted", "redis", "hiredis", "orjson", "langgraph"]
+PACKAGES = [
+    "django",
+    "channels",
+    "channels-redis",
+    "daphne",
+    "twisted",
+    "redis",
+    "hiredis",
+    "orjson",
+    "langgraph",
+]
 PEER_PACKAGES = ["socket.io", "@socket.io/redis-streams-adapter", "redis", "ws"]
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    ).stdout.strip()
 
 
 def _cpu_model() -> str:

@@ -1,4 +1,4 @@
-"""A node's memory: for each idle connection, and for each client that stops reading; and what its neighbour feels."""
+"""A node's memory for each idle connection and each client that stops reading, and what its neighbour feels."""
 
 import subprocess
 import time
@@ -12,7 +12,8 @@ from .clients import start
 from .servers import Tether
 
 CONNECTIONS, QUICK_CONNECTIONS = 2_000, 100
-WARM_UP = 100
+# Enough to load what a first connection loads, too few to leave much memory behind for the measured ones.
+WARM_UP = 20
 STALLED = 20
 SETTLE_SECONDS = 3
 
@@ -51,7 +52,12 @@ def measure_idle(server: Tether, count: int) -> dict[str, Any]:
         after = _settled_kib(server)
     grown = sum(after.values()) - sum(before.values())
     print(f"  {connected} idle connections: {grown / connected:.1f} KiB each", flush=True)
-    return {"connections": connected, "before_kib": before, "after_kib": after, "each_kib": round(grown / connected, 1)}
+    return {
+        "connections": connected,
+        "before_kib": before,
+        "after_kib": after,
+        "each_kib": round(grown / connected, 1),
+    }
 
 
 def measure_stalled(server: Tether, *, seed: int, quick: bool) -> dict[str, Any]:

@@ -27,7 +27,9 @@ def plot_fanout(medians: dict[tuple[str, int, int], dict[str, Any]], directory: 
         rates.bar(places, heights, WIDTH, label=label, color=colour, yerr=[below, above], capsize=3)
         p99 = [run["delivery_ms"]["p99"] for run in present]
         waits.bar(places, p99, WIDTH, color=colour, alpha=0.45, label=f"{label}, p99")
-        waits.bar(places, [run["delivery_ms"]["p50"] for run in present], WIDTH, color=colour, label=f"{label}, p50")
+        waits.bar(
+            places, [run["delivery_ms"]["p50"] for run in present], WIDTH, color=colour, label=f"{label}, p50"
+        )
     names = [f"{users} × 3 × {window}" for users, window in shapes]
     for axes, title in ((rates, "deliveries a second"), (waits, "text to delivery, ms (log scale)")):
         axes.set_title(title, fontsize=10)

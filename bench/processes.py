@@ -1,4 +1,4 @@
-"""Child processes of the harness: each in a group of its own, stopped with it, their use of CPU and memory."""
+"""Child processes of the harness: each in a group of its own, their use of CPU and memory."""
 
 import ctypes
 import os

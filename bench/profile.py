@@ -1,4 +1,4 @@
-"""Where a node's time goes under 20 users, 3 devices, window 8: py-spy's samples by function, and a flame graph."""
+"""Where a node's time goes under 20 users, 3 devices, window 8: py-spy's samples by function, a flame graph."""
 
 import shutil
 import subprocess
@@ -48,7 +48,10 @@ def count_samples(folded: str) -> tuple[int, Counter[str], Counter[str]]:
 
 
 def _table(counts: Counter[str], total: int) -> list[dict[str, Any]]:
-    return [{"function": name, "percent": round(100 * count / total, 1)} for name, count in counts.most_common(TOP)]
+    return [
+        {"function": name, "percent": round(100 * count / total, 1)}
+        for name, count in counts.most_common(TOP)
+    ]
 
 
 def measure(*, seed: int, quick: bool) -> dict[str, Any]:
@@ -70,7 +73,10 @@ def measure(*, seed: int, quick: bool) -> dict[str, Any]:
         total, own, within = count_samples(folded.read_text())
         if not quick:
             shutil.copy(graph, PLOTS_DIR / "profile.svg")
-    print(f"  {total} samples at {figures['deliveries_per_second']} deliveries/s (while being watched)", flush=True)
+    print(
+        f"  {total} samples at {figures['deliveries_per_second']} deliveries/s (while being watched)",
+        flush=True,
+    )
     for line in _table(own, total)[:10]:
         print(f"  {line['percent']:5.1f} % {line['function']}", flush=True)
     return {

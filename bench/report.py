@@ -26,7 +26,7 @@ def write(*, quick: bool) -> Path:
 HEAD = """
 # Results
 
-Made by `python -m bench report` from the files in `results/`; not edited by hand. Run again with `make bench`.
+Made by `python -m bench report` from the files in `results/`; not edited by hand. `make bench` runs all again.
 All processes, the client's too, share the cores of one machine, so ratios say more than figures.
 """
 
@@ -83,7 +83,7 @@ def _fanout(result: Result) -> str:
     rounds = 1 + max(run["round"] for run in result["runs"])
     return f"""## Fan-out against Socket.IO with Redis streams
 
-Two nodes of each, the same client process, runs in turns; the run with the median of {rounds} (lowest to highest).
+Two nodes of each, the same client process, runs in turns; the median run of {rounds} (lowest to highest).
 {_durabilities(result)} The peer acknowledges nothing, refuses no repeats and has no membership; it does less.
 
 {table([*head, "cores: Redis + nodes", "client", "strangers"], sorted(rows))}
@@ -96,7 +96,12 @@ Over all runs: {", ".join(wrong)}.
 ![Deliveries per second](plots/fanout.png)"""
 
 
-COUNTS = {"lost": "lost", "repeated": "repeated", "gaps": "gaps", "chains_differ": "users with unequal chains"}
+COUNTS = {
+    "lost": "lost",
+    "repeated": "repeated",
+    "gaps": "gaps",
+    "chains_differ": "users with unequal chains",
+}
 FANOUT_GOALS = {(20, 8): 0.8, (100, 1): 0.5}
 
 
@@ -107,7 +112,9 @@ def _durabilities(result: Result) -> str:
         if kind in result["durability"]:
             one = result["durability"][kind]
             fsync = f", appendfsync {one['appendfsync']}" if one["appendonly"] == "yes" else ""
-            parts.append(f'{name} Redis {one["redis"]}: appendonly {one["appendonly"]}{fsync}, save "{one["save"]}"')
+            parts.append(
+                f'{name} Redis {one["redis"]}: appendonly {one["appendonly"]}{fsync}, save "{one["save"]}"'
+            )
     return f"Durability: {'; '.join(parts)}."
 
 
@@ -123,12 +130,24 @@ def _ack(result: Result) -> str:
 
 def _resume(result: Result) -> str:
     rows = [
-        [f"{run['length']:,}", run["missed"], run["in_stream"], spread(run["open_ms"]), spread(run["auth_ms"])]
+        [
+            f"{run['length']:,}",
+            run["missed"],
+            run["in_stream"],
+            spread(run["open_ms"]),
+            spread(run["auth_ms"]),
+        ]
         for run in result["runs"]
     ]
     short, long = result["runs"][0], result["runs"][-1]
     ratio = long["open_ms"]["p50"] / short["open_ms"]["p50"]
-    head = ["entries", "missed", "left in the stream", "`open` to head, ms p50 / p99", "`auth` to head, ms p50 / p99"]
+    head = [
+        "entries",
+        "missed",
+        "left in the stream",
+        "`open` to head, ms p50 / p99",
+        "`auth` to head, ms p50 / p99",
+    ]
     return f"""## Resume
 
 {table(head, rows)}
@@ -141,8 +160,16 @@ def _memory(result: Result) -> str:
     order = stalled["order"]
     alone, beside = stalled["alone"]["delivery_ms"], stalled["beside_stalled"]["delivery_ms"]
     rows = [
-        [f"idle, {idle['connections']:,} on two nodes", idle["each_kib"], verdict(idle["each_kib"], at_most=60)],
-        [f"stopped reading, {order['stalled']}", stalled["each_kib"], verdict(stalled["each_kib"], at_most=1024)],
+        [
+            f"idle, {idle['connections']:,} on two nodes",
+            idle["each_kib"],
+            verdict(idle["each_kib"], at_most=60),
+        ],
+        [
+            f"stopped reading, {order['stalled']}",
+            stalled["each_kib"],
+            verdict(stalled["each_kib"], at_most=1024),
+        ],
     ]
     return f"""## Memory of a node
 
@@ -160,7 +187,9 @@ def _failover(result: Result) -> str:
         whole = sum(run["turns_with_one_whole_answer"] for run in runs)
         worst = waits[min(len(waits) - 1, int(0.99 * len(waits)))]
         counts = [len(runs), f"{whole} of {sum(run['turns'] for run in runs)}"]
-        rows.append([ending, *counts, f"{median(waits):.2f}", f"{worst:.2f}", verdict(worst, at_most=goal, unit=" s")])
+        rows.append(
+            [ending, *counts, f"{median(waits):.2f}", f"{worst:.2f}", verdict(worst, at_most=goal, unit=" s")]
+        )
     head = ["a node gets", "times", "turns with one whole answer", "next piece, s p50", "p99", "goal for p99"]
     return f"## The end of a node in the middle of its answers\n\n{table(head, rows)}"
 
@@ -177,7 +206,8 @@ def _profile(result: Result) -> str:
     return f"""## Where a node's time goes
 
 One of two nodes at {shape}, {result["samples"]:,} samples by py-spy at
-{result["watched"]["deliveries_per_second"]:,} deliveries/s (slower for being watched). Time in the function itself:
+{result["watched"]["deliveries_per_second"]:,} deliveries/s (slower for being watched).
+Time in the function itself:
 
 {table(["share", "function"], rows)}
 

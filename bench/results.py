@@ -8,7 +8,7 @@ import orjson
 from .processes import BENCH_DIR, ROOT
 
 FULL_DIR = BENCH_DIR / "results"
-# Quick runs show that the harness works; their figures are no results, so they are kept out of the repository.
+# Quick runs show that the harness works; their figures are no results, so they stay out of the repository.
 QUICK_DIR = ROOT / "var" / "bench" / "results"
 
 

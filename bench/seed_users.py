@@ -1,4 +1,4 @@
-"""Make users with tokens in the database that the environment names: ``python -m bench.seed_users COUNT TEXT``.
+"""Make users with tokens in the environment's database: ``python -m bench.seed_users COUNT TEXT``.
 
 The token of user ``b<i>`` is ``<TEXT>-<i>``; only its SHA-256 is stored, as everywhere.
 """

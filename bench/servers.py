@@ -1,4 +1,4 @@
-"""The servers that are measured, as real processes: ours, the peer, and a mirror that shows the client's ceiling.
+"""The servers that are measured, as real processes: ours, the peer, a mirror that shows the client's ceiling.
 
 Each is a context manager with ``kind``, ``urls``, ``users(count)``, ``children`` and ``durability()``.
 """
@@ -83,7 +83,7 @@ class Server:
 
 
 class Tether(Server):
-    """`manage.py redis` and nodes of `manage.py serve`, with the limits off; users b0…, one database for all runs."""
+    """`manage.py redis` and nodes of `manage.py serve`, with the limits off and a copy of one database."""
 
     kind = "tether"
     template: Path | None = None
@@ -147,7 +147,7 @@ class Tether(Server):
 
 
 class Peer(Server):
-    """Two Socket.IO processes with the Redis streams adapter; the same Redis binary, with its own defaults."""
+    """Two Socket.IO processes with the Redis streams adapter; the same Redis program with its own defaults."""
 
     kind = "peer"
     nodes_count = 2
@@ -162,7 +162,11 @@ class Peer(Server):
 
     def _start_process(self, name: str, script: str) -> None:
         port = free_port()
-        env = {"PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}", "NODE_ENV": "production"}
+        env = {
+            "PORT": str(port),
+            "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}",
+            "NODE_ENV": "production",
+        }
         child = self.spawn(name, ["node", str(BENCH_DIR / "peer" / script)], env)
         wait_until(lambda: b"ready" in child.log.read_bytes(), f"{name} listens", child=child)
         self.urls.append(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket")

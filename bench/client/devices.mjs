@@ -26,7 +26,7 @@ class Device {
 
   async start(url) {
     this.socket = new WebSocket(url, { perMessageDeflate: false, handshakeTimeout: DEADLINE_MS });
-    this.socket.on("message", (data) => this.receive(data.toString()));
+    this.socket.on("message", (data) => this.receive(data.toString(), data.length));
     await within(once(this.socket, "open"), "connect");
     this.socket.on("close", (code) => this.closing || this.onClose(code));
   }
@@ -82,9 +82,9 @@ export class TetherDevice extends Device {
     return within(answered, command);
   }
 
-  receive(text) {
+  receive(text, bytes) {
     this.frames += 1;
-    this.bytes += Buffer.byteLength(text);
+    this.bytes += bytes;
     const parsed = JSON.parse(text);
     if (Array.isArray(parsed)) for (const frame of parsed) this.handle(frame);
     else this.handle(parsed);
