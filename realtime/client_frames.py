@@ -14,10 +14,10 @@ class Cursor(Wire):
     `{"seq": 0}` alone is the start; any other position needs all three fields.
     """
 
-    epoch: Count | None = None
+    epoch: Count | None = Field(None, description="needed unless `seq` is 0")
     seq: Count
     # Not held to the form of our chains: one we never made is answered like any other that differs.
-    chain: Annotated[str, StringConstraints(max_length=64)] | None = None
+    chain: Annotated[str, StringConstraints(max_length=64)] | None = Field(None, description="needed unless `seq` is 0")
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
@@ -51,12 +51,8 @@ class Text(Wire):
     client_id: ClientMadeId = Field(description="one for each message: the key under which it is kept once")
     content: Content
     conversation_id: Uuid | None = Field(None, description="if absent, the one named in `ready`")
-    if_seq: Count | None = Field(
-        None, description="the newest `seq` the user has seen: refuse me if it is stale"
-    )
-    retry: bool = Field(
-        False, description="true when this message was sent before; then name the conversation"
-    )
+    if_seq: Count | None = Field(None, description="the newest `seq` the user has seen: if that is stale, refuse")
+    retry: bool = Field(False, description="true when this message was sent before; then name the conversation")
     respond: bool = Field(True, description="false: only say it, start no turn")
 
 
@@ -65,9 +61,7 @@ class Open(Wire):
 
     type: Literal["open"]
     conversation_id: Uuid
-    cursor: Cursor | None = Field(
-        None, description='absent or null: a snapshot; `{"seq": 0}`: from the start'
-    )
+    cursor: Cursor | None = Field(None, description='absent or null: a snapshot; `{"seq": 0}`: from the start')
 
 
 class Close(Wire):
@@ -94,12 +88,12 @@ class Received(Wire):
 
 
 class Command(Wire):
-    """Anything else a client can ask for. `args` is checked by `parse_args`, after membership."""
+    """Anything else a client can ask for, by name; the commands and their `args` stand below."""
 
     type: Literal["command"]
     id: ClientMadeId = Field(description="for 24 h a repeat gets the first result and changes nothing")
     command: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    conversation_id: Uuid | None = None
+    conversation_id: Uuid | None = Field(None, description="for commands about a conversation")
     args: dict[str, Any] | None = None
 
 

@@ -58,9 +58,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         _coded(errors.Forbidden, "not yours, or not there: the answer is the same for both"),
         _coded(errors.Conflict, "someone else was first, or `if_seq` is stale; `data` holds the head"),
         _coded(errors.RateLimited, "too much at once; once more after `retry_after`"),
-        _coded(
-            errors.Unavailable, "something the server needs does not answer; once more after `retry_after`"
-        ),
+        _coded(errors.Unavailable, "something the server needs does not answer; once more after `retry_after`"),
         _coded(errors.TetherError, "a fault of the server, in its log under the id in `data`"),
     )
 }

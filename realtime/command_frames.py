@@ -1,7 +1,7 @@
 """The commands: for each the arguments it takes and the `data` of its `result`."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -15,6 +15,7 @@ from .fields import (
     JsonValue,
     Name,
     OptionalName,
+    Time,
     Told,
     Uuid,
     Wire,
@@ -109,16 +110,42 @@ class ConversationMade(Told):
     conversation_id: Uuid
 
 
-class Items(Told):
-    items: list[dict[str, Any]]
+class ConversationItem(Told):
+    """One line of a sidebar."""
+
+    conversation_id: Uuid
+    title: str
+    preview: str
+    unread: Count
+    head: Head
+    last_active: Time
+    topic: str | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    message_count: Count | None = None
+    created_at: Time | None = None
+    read_seq: Count | None = None
+    draft: str | None = None
 
 
-class Page(Items):
+class ConversationList(Told):
+    items: list[ConversationItem] = Field(description="the latest first")
     more: bool
-
-
-class ConversationList(Page):
     feed: Head = Field(description="the feed's cursor at which this list is true")
+
+
+class DeviceItem(Told):
+    """One device that may connect."""
+
+    device_id: ClientMadeId
+    name: str
+    last_seen: Time | None = None
+    created_at: Time | None = None
+    current: bool | None = Field(None, description="whether it is the one that asks")
+
+
+class DeviceList(Told):
+    items: list[DeviceItem]
 
 
 class SearchHit(Told):
@@ -178,6 +205,6 @@ COMMANDS: dict[str, CommandSpec] = {
     "remove_member": CommandSpec(Username),
     "search": CommandSpec(Search, SearchPage, about_conversation=False),
     "export": CommandSpec(Export, ExportMade),
-    "list_devices": CommandSpec(NoArgs, Items, about_conversation=False),
+    "list_devices": CommandSpec(NoArgs, DeviceList, about_conversation=False),
     "revoke_device": CommandSpec(RevokeDevice, about_conversation=False),
 }

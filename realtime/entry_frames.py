@@ -4,17 +4,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from .fields import ClientMadeId, Count, JsonValue, Time, Told, Uuid
+from .fields import Chain, ClientMadeId, Count, JsonValue, Time, Told, Uuid
 
 MessageStatus = Literal["complete", "cancelled", "failed"]
 
 
 class Head(Told):
-    """A cursor as the server sends it: always whole."""
+    """A cursor as the server sends it: all three fields."""
 
     epoch: Count
     seq: Count
-    chain: str = Field(pattern="^[0-9a-f]{16}$")
+    chain: Chain
 
 
 class MessageData(Told):

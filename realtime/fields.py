@@ -40,42 +40,38 @@ def _shorten(name: str) -> str:
 UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 TIME_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
+CHAIN_PATTERN = "^[0-9a-f]{16}$"
+# What the docs call these kinds.
+KIND_NAMES = {UUID_PATTERN: "UUID", ID_PATTERN: "id", TIME_PATTERN: "time", CHAIN_PATTERN: "chain"}
 
-Uuid = Annotated[
-    str, StringConstraints(pattern=UUID_PATTERN), Field(description="a lowercase UUID, made by the server")
-]
-ClientMadeId = Annotated[
-    str,
-    StringConstraints(pattern=ID_PATTERN),
-    Field(description="1-64 of A-Z a-z 0-9 _ -, made by the client"),
-]
-Time = Annotated[
-    str, StringConstraints(pattern=TIME_PATTERN), Field(description="RFC 3339 in UTC with milliseconds")
-]
-Count = Annotated[int, Field(ge=0, le=MAX_INTEGER, description="an integer from 0 to 2^53 - 1")]
+Uuid = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
+ClientMadeId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Time = Annotated[str, StringConstraints(pattern=TIME_PATTERN)]
+Chain = Annotated[str, StringConstraints(pattern=CHAIN_PATTERN)]
+Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Content = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_CONTENT_CHARACTERS),
     AfterValidator(_check_no_nul),
-    Field(description="1-32,000 characters (code points), none of them NUL"),
+    Field(description="1-32,000 characters"),
 ]
 DraftContent = Annotated[
     str,
     StringConstraints(max_length=MAX_CONTENT_CHARACTERS),
     AfterValidator(_check_no_nul),
-    Field(description="0-32,000 characters, none of them NUL; empty removes the draft"),
+    Field(description="0-32,000 characters; empty removes the draft"),
 ]
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_NAME_CHARACTERS),
     AfterValidator(_check_no_nul),
-    Field(description="1-200 characters, none of them NUL"),
+    Field(description="1-200 characters"),
 ]
 OptionalName = Annotated[
     str,
     StringConstraints(max_length=MAX_NAME_CHARACTERS),
     AfterValidator(_check_no_nul),
-    Field(description="0-200 characters, none of them NUL"),
+    Field(description="0-200 characters"),
 ]
 DeviceName = Annotated[
     str,
@@ -83,12 +79,8 @@ DeviceName = Annotated[
     AfterValidator(_shorten),
     Field(description="a label for people; what is beyond 100 characters is cut off"),
 ]
-JsonValue = Annotated[
-    Any, AfterValidator(_check_no_nul_inside), Field(description="any JSON without NUL characters")
-]
-Secret = Annotated[
-    str, StringConstraints(min_length=1, max_length=1_000), Field(description="a bearer token")
-]
+JsonValue = Annotated[Any, AfterValidator(_check_no_nul_inside), Field(description="any JSON")]
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=1_000), Field(description="a bearer token")]
 
 
 class Wire(BaseModel):

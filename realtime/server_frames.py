@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .entry_frames import AboutConversation, Head, Interrupt, Message
-from .fields import ClientMadeId, Count, Time, Told, Uuid
+from .entry_frames import AboutConversation, Head, Interrupt, Membership, Message
+from .fields import Chain, ClientMadeId, Count, Time, Told, Uuid
 
 SnapshotReason = Literal["new", "epoch", "diverged", "too_far", "cleared"]
 
@@ -62,7 +62,7 @@ class Event(Told):
     conversation_id: Uuid
     epoch: Count
     seq: Count
-    chain: str = Field(pattern="^[0-9a-f]{16}$")
+    chain: Chain
     event: str
     at: Time
     data: dict[str, Any]
@@ -98,7 +98,7 @@ class Snapshot(Told):
     head: Head
     title: str
     topic: str
-    members: list[dict[str, Any]]
+    members: list[Membership]
     messages: list[Message] = Field(description="the newest 50 that fit, oldest first")
     more: bool
     reason: SnapshotReason
@@ -147,7 +147,7 @@ class Feed(Told):
     type: Literal["feed"]
     epoch: Count
     seq: Count
-    chain: str = Field(pattern="^[0-9a-f]{16}$")
+    chain: Chain
     event: str
     data: dict[str, Any]
 
@@ -208,7 +208,7 @@ class Bye(Told):
     type: Literal["bye"]
     code: int
     reason: str
-    retry_after: float | int | None = Field(ge=0, description="seconds")
+    retry_after: float | int | None = Field(ge=0, description="seconds; null: none")
 
 
 # By `type`; a notice shares the type `system` with `Ready`.
