@@ -1,4 +1,4 @@
-"""``python -m bench [MEASURE …] [--quick] [--seed N]``: measure, write raw JSON, make tables and plots of it."""
+"""``python -m bench [MEASURE …] [--quick] [--seed N]``: measure, write raw JSON, make tables and plots."""
 
 import argparse
 import importlib

@@ -1,4 +1,4 @@
-"""A node's memory for each idle connection and each client that stops reading, and what its neighbour feels."""
+"""A node's memory for each idle connection and each client that stops reading; what its neighbour feels."""
 
 import subprocess
 import time

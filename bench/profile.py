@@ -1,4 +1,4 @@
-"""Where a node's time goes under 20 users, 3 devices, window 8: py-spy's samples by function, a flame graph."""
+"""Where a node's time goes under 20 × 3 × 8: py-spy's samples by function, a flame graph."""
 
 import shutil
 import subprocess

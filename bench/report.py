@@ -16,7 +16,12 @@ def write(*, quick: bool) -> Path:
     found = results.read(quick)
     path = results.directory(quick).parent / "RESULTS.md" if quick else BENCH_DIR / "RESULTS.md"
     path.parent.mkdir(parents=True, exist_ok=True)
-    parts = [HEAD, _conditions(found), *(SECTIONS[name](found[name]) for name in SECTIONS if name in found)]
+    parts = [
+        HEAD,
+        QUICK if quick else "",
+        _conditions(found),
+        *(SECTIONS[name](found[name]) for name in SECTIONS if name in found),
+    ]
     path.write_text("\n\n".join(part.strip() for part in parts if part) + "\n")
     if "fanout" in found:
         plots.plot_fanout(medians(found["fanout"]), path.parent / "plots")
@@ -26,9 +31,11 @@ def write(*, quick: bool) -> Path:
 HEAD = """
 # Results
 
-Made by `python -m bench report` from the files in `results/`; not edited by hand. `make bench` runs all again.
+Made by `python -m bench report` from the files in `results/`; never edited. `make bench` repeats it all.
 All processes, the client's too, share the cores of one machine, so ratios say more than figures.
 """
+
+QUICK = "**A quick run: it shows that the harness works, its figures mean nothing.**"
 
 
 def _conditions(found: dict[str, Result]) -> str:
@@ -90,7 +97,8 @@ Two nodes of each, the same client process, runs in turns; the median run of {ro
 
 {table(["users × devices × window", "ours / peer", "goal"], ratios)}
 
-`mirror` is one process that only sends back: the ceiling of the client, which thus did not limit the others.
+`mirror` is one process that only sends back what it gets: with it the client reaches its own ceiling.
+`strangers` is whatever else ran on the machine meanwhile.
 Over all runs: {", ".join(wrong)}.
 
 ![Deliveries per second](plots/fanout.png)"""

@@ -147,7 +147,7 @@ class Tether(Server):
 
 
 class Peer(Server):
-    """Two Socket.IO processes with the Redis streams adapter; the same Redis program with its own defaults."""
+    """Two Socket.IO processes with the Redis streams adapter; the same Redis with its own defaults."""
 
     kind = "peer"
     nodes_count = 2
