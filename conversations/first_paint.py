@@ -1,0 +1,82 @@
+"""What the page shows before its socket is open: the archive's copy of the list and of one conversation.
+
+Cheap queries of the database only. The cursor that goes with the messages lets the socket bring just the rest.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from .models import Conversation, Member, Message, User
+
+LIST_ITEMS = 50
+MESSAGES = 50
+
+
+def list_conversations(user: User) -> list[dict[str, Any]]:
+    """Return the user's visible conversations, pinned ones first, then the latest."""
+    seats = Member.objects.filter(
+        user=user, archived=False, left_seq=None, conversation__status=Conversation.Status.ACTIVE
+    )
+    latest = seats.select_related("conversation").order_by("-pinned", "-conversation__last_active_at")
+    return [_item(seat) for seat in latest[:LIST_ITEMS]]
+
+
+def _item(seat: Member) -> dict[str, Any]:
+    conversation = seat.conversation
+    return {
+        "conversation_id": str(conversation.id),
+        "title": conversation.title,
+        "preview": conversation.preview,
+        "pinned": seat.pinned,
+        "unread": 0,
+    }
+
+
+def show_conversation(conversation: Conversation) -> dict[str, Any]:
+    """Return the newest archived messages, oldest first, with the cursor that they are true at (or None).
+
+    What was archived after the row was read is left to the socket, so that messages and cursor agree.
+    """
+    archived = Message.objects.filter(
+        conversation=conversation, seq__gt=conversation.cleared_seq, seq__lte=conversation.archived_seq
+    )
+    newest = list(archived.order_by("-seq")[: MESSAGES + 1])
+    return {
+        "conversation_id": str(conversation.id),
+        "title": conversation.title,
+        "topic": conversation.topic,
+        "cursor": _cursor(conversation),
+        "messages": _in_order(newest[:MESSAGES]),
+        "more": len(newest) > MESSAGES,
+    }
+
+
+def _cursor(conversation: Conversation) -> dict[str, Any] | None:
+    if not conversation.archived_seq:
+        return None
+    return {
+        "epoch": conversation.epoch,
+        "seq": conversation.archived_seq,
+        "chain": conversation.archived_chain,
+    }
+
+
+def _in_order(newest_first: Iterable[Message]) -> list[dict[str, Any]]:
+    return [_message(message) for message in newest_first][::-1]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return {
+        "seq": message.seq,
+        "at": _wire_time(message.at),
+        "status": message.status,
+        "message_id": str(message.message_id),
+        "role": message.role,
+        "author": message.author,
+        "content": message.content,
+    }
+
+
+def _wire_time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,51 @@
+"""The pages: one shell for the list and for a conversation; everything after the first paint is the socket's."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from . import first_paint
+from .models import Conversation, Member, User
+from .words import WORDS
+
+
+@require_safe
+@never_cache
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """The list, and an invitation to start."""
+    return _page(request, None)
+
+
+@require_safe
+@never_cache
+@login_required
+def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    """One conversation. 404 for strangers, so that nobody learns which ids exist."""
+    seat = get_object_or_404(
+        Member.objects.select_related("conversation"),
+        conversation_id=conversation_id,
+        user=request.user,
+        left_seq=None,
+        conversation__status=Conversation.Status.ACTIVE,
+    )
+    return _page(request, first_paint.show_conversation(seat.conversation))
+
+
+def _page(request: HttpRequest, shown: dict[str, Any] | None) -> HttpResponse:
+    user = request.user
+    assert isinstance(user, User)  # login_required
+    conversations = first_paint.list_conversations(user)
+    start = {
+        "user": {"id": str(user.pk), "username": user.get_username()},
+        "conversation": shown,
+        "conversations": conversations,
+        "words": {key: str(words) for key, words in WORDS.items()},
+    }
+    context = {"start": start, "shown": shown, "conversations": conversations}
+    return render(request, "conversations/page.html", context)

@@ -1,0 +1,80 @@
+/** What the menu of a conversation does. Each asks first where it cannot be undone. */
+
+import { ask, toast } from "./dialogs.js";
+import { find } from "./dom.js";
+import { say, sayError } from "./words.js";
+
+export class Actions {
+  #client;
+  #page;
+
+  /** page: {open() -> the open conversation, go(id), goHome()}. */
+  constructor(client, page) {
+    this.#client = client;
+    this.#page = page;
+    for (const button of document.querySelectorAll("[data-action]")) {
+      button.addEventListener("click", () => this.#chosen(button.dataset.action));
+    }
+    for (const button of document.querySelectorAll("[data-new]")) {
+      button.addEventListener("click", () => this.#try(() => this.#begin()));
+    }
+  }
+
+  #chosen(action) {
+    find("#menu").hidePopover();
+    const conversation = this.#page.open();
+    if (conversation) this.#try(() => this.#verbs[action](conversation));
+  }
+
+  async #try(verb) {
+    try {
+      await verb();
+    } catch (error) {
+      toast(say("failed", { error: sayError(error) }));
+    }
+  }
+
+  async #begin() {
+    const data = await this.#client.command("new_conversation");
+    this.#page.go(data.conversation_id);
+  }
+
+  #verbs = {
+    rename: async ({ id, title }) => {
+      const asked = { title: say("rename_title"), label: say("rename_label"), value: title, ok: say("rename_ok") };
+      const given = await ask(asked);
+      if (given) await this.#client.command("rename", { conversation_id: id, title: given });
+    },
+    topic: async ({ id, topic }) => {
+      const asked = { title: say("topic_title"), label: say("topic_label"), value: topic, ok: say("topic_ok") };
+      const given = await ask(asked);
+      if (given) await this.#client.command("switch_topic", { conversation_id: id, topic: given });
+    },
+    clear: async ({ id }) => {
+      const asked = { title: say("clear_title"), text: say("clear_text"), ok: say("clear_ok"), danger: true };
+      if (await ask(asked)) await this.#client.command("clear_history", { conversation_id: id });
+    },
+    delete: async ({ id, title }) => {
+      await this.#client.command("delete", { conversation_id: id });
+      this.#client.close(id);
+      this.#page.goHome();
+      const undo = { label: say("undo"), press: () => this.restore(id) };
+      toast(say("deleted", { title: title || say("untitled") }), undo);
+    },
+  };
+
+  restore(id) {
+    return this.#try(async () => {
+      await this.#client.command("restore", { conversation_id: id });
+      this.#client.close(id);
+      this.#page.go(id);
+    });
+  }
+
+  /** Sign out, after a question if something would be lost. Returns whether to go on. */
+  async mayLeave() {
+    if (!this.#client.outbox.unacked) return true;
+    const asked = { title: say("leave_title"), text: say("leave_text"), ok: say("leave_ok"), danger: true };
+    return Boolean(await ask(asked));
+  }
+}

@@ -1,0 +1,43 @@
+/** Questions to the user, and short words from the page. */
+
+import { find, write } from "./dom.js";
+
+const TOAST_MS = 10_000;
+const dialog = find("#ask");
+const toastBox = find("#toast");
+let toastTimer = null;
+
+/** Ask and resolve to the text given (true where none was asked for), or null if the user would rather not. */
+export function ask({ title, text = "", label = "", value = "", ok, danger = false }) {
+  const field = find("#ask-value");
+  write(find("#ask-title"), title);
+  write(find("#ask-text"), text);
+  write(find("#ask-label"), label);
+  write(find("#ask-ok"), ok);
+  find("#ask-ok").classList.toggle("danger", danger);
+  for (const element of [field, find("#ask-label")]) element.hidden = !label;
+  field.required = Boolean(label);
+  field.value = value;
+  dialog.returnValue = "";
+  dialog.showModal();
+  if (label) field.select();
+  return new Promise((resolve) => {
+    const given = () => (label ? field.value.trim() || null : true);
+    dialog.addEventListener("close", () => resolve(dialog.returnValue ? given() : null), { once: true });
+  });
+}
+
+/** Say something for ten seconds, with at most one thing to press. */
+export function toast(text, { label = "", press = null } = {}) {
+  const button = find("button", toastBox);
+  clearTimeout(toastTimer);
+  toastBox.hidden = false;
+  write(find(".words", toastBox), text);
+  write(button, label);
+  button.hidden = !label;
+  button.onclick = () => {
+    toastBox.hidden = true;
+    press();
+  };
+  toastTimer = setTimeout(() => (toastBox.hidden = true), TOAST_MS);
+}

@@ -1,0 +1,185 @@
+/** The page: one client, the parts that show it, and the address that names the open conversation. */
+
+import { Client } from "../client.js";
+import { Actions } from "./actions.js";
+import * as browser from "./browser.js";
+import { Composer } from "./composer.js";
+import { toast } from "./dialogs.js";
+import { find, write } from "./dom.js";
+import { renderSidebar } from "./sidebar.js";
+import { renderBanner, renderDetails, renderStatus } from "./status.js";
+import { Thread } from "./thread.js";
+import { learn, say } from "./words.js";
+
+const MOST_OPEN = 8;
+const TYPING_EVERY_MS = 3_000;
+
+const start = JSON.parse(find("#start").textContent);
+const { home, login } = document.body.dataset;
+const deviceName = browser.deviceName();
+learn(start.words);
+
+let openId = null;
+let dirty = false;
+let reading = false;
+let lastTyping = 0;
+
+const client = new Client({
+  ...browser,
+  random: Math.random,
+  deviceId: browser.deviceId(),
+  deviceName,
+  userId: start.user.id,
+  items: start.conversations,
+  onChange: changed,
+  onProblem: (error) => console.error(error),
+});
+const thread = new Thread(client);
+const composer = new Composer({ onSend, onTyping });
+const actions = new Actions(client, { open, go: (id) => go(id), goHome: () => go(null) });
+
+function open() {
+  return client.conversations.get(openId);
+}
+
+function pathOf(id) {
+  return id ? `${home}c/${id}/` : home;
+}
+
+function idIn(path) {
+  return path.match(/\/c\/([0-9a-f-]{36})\/$/)?.[1] ?? null;
+}
+
+/** Show a conversation, or the start page for null; `push` puts it into the browser's history. */
+function go(id, { push = true } = {}) {
+  if (push && location.pathname !== pathOf(id)) history.pushState(null, "", pathOf(id));
+  openId = id;
+  document.body.dataset.open = id ?? "";
+  if (id) opened(id);
+  render();
+}
+
+function opened(id) {
+  const painted = start.conversation?.conversation_id === id ? start.conversation : {};
+  const { title, topic } = client.feed.items.get(id) ?? {};
+  const conversation = client.open(id, { title: title ?? "", topic: topic ?? "", ...painted });
+  start.conversation = null; // good for the first time only; later its cursor is behind
+  client.conversations.delete(id);
+  client.conversations.set(id, conversation); // the latest used is last
+  const [oldest] = client.conversations.keys();
+  if (client.conversations.size > MOST_OPEN) client.close(oldest);
+  composer.show(id);
+}
+
+function onSend(id, content) {
+  client.say(id, content);
+  thread.toEnd();
+}
+
+function onTyping(id) {
+  if (!client.live || Date.now() - lastTyping < TYPING_EVERY_MS) return;
+  lastTyping = Date.now();
+  client.command("typing", { conversation_id: id }).catch(() => {}); // a hint, nobody waits for it
+}
+
+function changed(what, detail) {
+  if (what === "notice") toast(detail.message);
+  if (what === "status") welcomeNewcomer();
+  if (what === "feed") refreshRestored();
+  if (dirty) return;
+  dirty = true;
+  requestAnimationFrame(() => {
+    dirty = false;
+    render();
+  });
+}
+
+/** Somebody's first conversation was just made by the server: nothing to choose from, so show it. */
+function welcomeNewcomer() {
+  const { ready } = client;
+  if (client.live && !openId && ready && !ready.recovered) {
+    ready.recovered = true;
+    go(ready.conversation_id);
+  }
+}
+
+/** Deleted here a moment ago and now in the list again: somebody pressed undo on another device. */
+function refreshRestored() {
+  if (open()?.deleted && client.feed.items.has(openId)) client.reopen(openId);
+}
+
+function render() {
+  const conversation = open();
+  renderStatus(client);
+  renderSidebar(client.feed.sorted(), openId, pathOf);
+  renderBanner(client, conversation, { login, restore: () => actions.restore(openId) });
+  renderDetails(client, conversation, deviceName);
+  renderFrame(conversation);
+  if (conversation) thread.render(conversation);
+  markRead(conversation);
+}
+
+function renderFrame(conversation) {
+  const usable = conversation && !conversation.refused && !conversation.deleted;
+  find("#welcome").hidden = Boolean(conversation);
+  find("#thread").hidden = !conversation;
+  find("#composer").hidden = !usable;
+  find("#menu-button").hidden = !usable;
+  for (const button of document.querySelectorAll("[data-action], [data-new]")) button.disabled = !client.live;
+  const title = conversation ? conversation.title || say("untitled") : "";
+  write(find("#title"), title);
+  write(find("#topic"), conversation?.topic ?? "");
+  find("#topic").hidden = !conversation?.topic;
+  const unread = client.feed.sorted().filter((item) => item.unread && item.conversation_id !== openId).length;
+  document.title = `${unread ? `(${unread}) ` : ""}${title ? `${title} · ` : ""}Tether`;
+  find("#more-items").hidden = !client.feed.more;
+}
+
+/** What stands at the end of the open page and is looked at has been read. One request at a time is enough. */
+async function markRead(conversation) {
+  const item = client.feed.items.get(openId);
+  const seen = conversation?.live && thread.atEnd && document.visibilityState === "visible";
+  if (!seen || !item?.unread || reading) return;
+  reading = true;
+  try {
+    await client.command("mark_read", { conversation_id: openId, seq: conversation.cursor.seq });
+  } catch (error) {
+    console.error(error);
+  } finally {
+    setTimeout(() => (reading = false), 1000);
+  }
+}
+
+async function showMoreItems() {
+  const last = client.feed.sorted().at(-1);
+  const before = last?.last_active ?? last?.conversation_id;
+  client.feed.extend(await client.command("list_conversations", { before, limit: 100 }));
+  render();
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#items a, a[data-home-link]");
+  if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go(idIn(new URL(link.href).pathname));
+});
+find("#more-items").addEventListener("click", () => showMoreItems().catch(console.error));
+find("#sign-out").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (!(await actions.mayLeave())) return;
+  client.outbox.clear();
+  event.target.submit();
+});
+window.addEventListener("popstate", () => go(idIn(location.pathname), { push: false }));
+window.addEventListener("online", () => client.wentOnline());
+window.addEventListener("offline", () => client.wentOffline());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") client.hurry();
+});
+window.addEventListener("beforeunload", (event) => {
+  if (client.outbox.unacked) event.preventDefault();
+});
+setInterval(() => client.status.state === "reconnecting" && renderStatus(client), 500);
+
+go(idIn(location.pathname), { push: false });
+client.start();
