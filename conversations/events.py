@@ -4,6 +4,7 @@ A body is ``{"event": kind, "at": time, "data": {...}}``. The wire's `event` fra
 """
 
 from datetime import UTC, datetime
+from hashlib import sha1
 from typing import Any, NamedTuple
 
 import orjson
@@ -29,6 +30,11 @@ class Entry(NamedTuple):
     chain: str
     kind: str
     body: bytes
+
+
+def chain_after(chain: str, body: bytes) -> str:
+    """Return the running hash with this body added, as the append script computes it."""
+    return sha1(chain.encode() + body).hexdigest()[:16]
 
 
 def now_text() -> str:

@@ -83,6 +83,13 @@ async def run_script(name: str, keys: list[str], args: list[Any]) -> Any:
             return await client().eval(source, len(keys), *keys, *args)
 
 
+async def now_ms() -> int:
+    """Return Redis' own time, the only clock that all nodes share. Raises Unavailable."""
+    with mapped_errors():
+        seconds, micros = await client().time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 async def load_scripts(names: set[str] | None = None) -> None:
     """Teach Redis the scripts by these names, or all of them."""
     wanted = names or {path.stem for path in LUA_DIR.glob("*.lua")} - {"shared"}
