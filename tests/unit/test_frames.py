@@ -224,9 +224,10 @@ def test_content_arrives_as_it_was_sent(content):
     assert frame.content == content
 
 
-def test_a_key_that_the_client_chose_is_not_repeated():
-    bad = one(type="auth", device_id="d", open={"Zebra7": None})
-    assert "Zebra7" not in bad.error.message
+def test_what_is_wrong_inside_of_a_field_is_told_by_the_name_of_the_field():
+    bad = one(type="auth", device_id="d", open={CONVERSATION: {"seq": "3"}})
+    assert bad.error.message == "Something in the field open must be an integer."
+    assert "Zebra7" not in one(type="auth", device_id="d", open={"Zebra7": None}).error.message
 
 
 def command(name, **args):

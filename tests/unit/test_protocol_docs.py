@@ -81,5 +81,14 @@ def test_every_reference_in_the_schema_leads_somewhere():
     assert {ref for ref in refs_in(schema) if ref.removeprefix(REF) not in schema["$defs"]} == set()
 
 
-def test_the_schema_lets_later_versions_add_fields():
-    assert '"additionalProperties": false' not in render_schema()
+def closed_in(schema):
+    if isinstance(schema, dict):
+        own = [schema] if schema.get("additionalProperties") is False else []
+        return own + [found for inner in schema.values() for found in closed_in(inner)]
+    return [found for inner in schema for found in closed_in(inner)] if isinstance(schema, list) else []
+
+
+def test_the_schema_lets_later_versions_add_fields_but_no_keys_that_are_no_ids():
+    closed = closed_in(json.loads(render_schema()))
+    assert closed
+    assert [schema for schema in closed if "patternProperties" not in schema] == []
