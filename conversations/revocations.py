@@ -9,12 +9,13 @@ A revocation is a dict of kind, user_id and value:
     user      value is empty: everything of this user
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Literal
 
 import structlog
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.layers import channel_layers, get_channel_layer
 from django.conf import settings
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -40,7 +41,7 @@ def announce(*, kind: Kind, user_id: str, value: str = "") -> None:
     with store.mapped_errors(), _connect() as redis:
         redis.xadd(keys.REVOCATIONS, _fields(kind, user_id, value), maxlen=KEPT, approximate=True)
     try:
-        async_to_sync(_ring)(kind, user_id, value)
+        asyncio.run(_ring_alone(kind, user_id, value))
     except Exception as error:
         _log_lost_hint(kind, user_id, error)
 
@@ -51,7 +52,7 @@ async def aannounce(*, kind: Kind, user_id: str, value: str = "") -> None:
         fields = _fields(kind, user_id, value)
         await store.client().xadd(keys.REVOCATIONS, fields, maxlen=KEPT, approximate=True)
     try:
-        await _ring(kind, user_id, value)
+        await _ring(get_channel_layer(), kind, user_id, value)
     except Exception as error:
         _log_lost_hint(kind, user_id, error)
 
@@ -88,10 +89,19 @@ def _connect() -> Redis:
     return Redis.from_url(settings.REDIS_URL, retry=retry, **timeouts)
 
 
-async def _ring(kind: Kind, user_id: str, value: str) -> None:
-    layer = get_channel_layer()
-    if layer is not None:
-        await layer.group_send(f"user.{user_id}", {"type": "revoked", **_fields(kind, user_id, value)})
+async def _ring(layer: Any, kind: Kind, user_id: str, value: str) -> None:
+    message = {"type": "revoked", **_fields(kind, user_id, value)}
+    async with asyncio.timeout(WAIT_SECONDS):
+        await layer.group_send(f"user.{user_id}", message)
+
+
+async def _ring_alone(kind: Kind, user_id: str, value: str) -> None:
+    """Ring from an event loop of its own, with a layer of its own: both end here, and leave nothing open."""
+    layer = channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
+    try:
+        await _ring(layer, kind, user_id, value)
+    finally:
+        await layer.flush()
 
 
 def _log_lost_hint(kind: Kind, user_id: str, error: Exception) -> None:
