@@ -86,6 +86,7 @@ function changed(what, detail) {
   if (what === "notice") toast(detail.message);
   if (what === "status") welcomeNewcomer();
   if (what === "feed") refreshRestored();
+  if (what === "conversation") tellOfRebuilding(client.conversations.get(detail));
   if (dirty) return;
   dirty = true;
   requestAnimationFrame(() => {
@@ -106,6 +107,12 @@ function welcomeNewcomer() {
 /** Deleted here a moment ago and now in the list again: somebody pressed undo on another device. */
 function refreshRestored() {
   if (open()?.deleted && client.feed.items.has(openId)) client.reopen(openId);
+}
+
+/** The server's log is not the one we knew: what is shown now is right, but a reader should know why it changed. */
+function tellOfRebuilding(conversation) {
+  if (conversation.reason === "epoch" || conversation.reason === "diverged") toast(say("restored_history"));
+  conversation.reason = null;
 }
 
 function render() {
