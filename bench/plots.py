@@ -6,7 +6,8 @@ from typing import Any
 import matplotlib as mpl
 
 mpl.use("Agg")  # draws to files; the machine may have no display
-from matplotlib import pyplot as plt
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.ticker import NullFormatter, ScalarFormatter  # noqa: E402
 
 KINDS = {"tether": ("this server, fsync always", "#1f6f8b"), "peer": ("Socket.IO, Redis streams", "#c9803a")}
 WIDTH = 0.38
@@ -25,19 +26,21 @@ def plot_fanout(medians: dict[tuple[str, int, int], dict[str, Any]], directory: 
         below = [run["deliveries_per_second"] - run["lowest"] for run in present]
         above = [run["highest"] - run["deliveries_per_second"] for run in present]
         rates.bar(places, heights, WIDTH, label=label, color=colour, yerr=[below, above], capsize=3)
+        p50 = [run["delivery_ms"]["p50"] for run in present]
         p99 = [run["delivery_ms"]["p99"] for run in present]
-        waits.bar(places, p99, WIDTH, color=colour, alpha=0.45, label=f"{label}, p99")
-        waits.bar(
-            places, [run["delivery_ms"]["p50"] for run in present], WIDTH, color=colour, label=f"{label}, p50"
-        )
+        waits.vlines(places, p50, p99, color=colour, linewidth=3)
+        waits.scatter(places, p50, color=colour, marker="o", label=f"{label}: p50, line up to p99")
     names = [f"{users} × 3 × {window}" for users, window in shapes]
     for axes, title in ((rates, "deliveries a second"), (waits, "text to delivery, ms (log scale)")):
         axes.set_title(title, fontsize=10)
         axes.set_xticks(range(len(names)), names)
         axes.set_xlabel("users × devices × window")
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
         axes.spines[["top", "right"]].set_visible(False)
     waits.set_yscale("log")
+    waits.set_xlim(rates.get_xlim())
+    waits.yaxis.set_major_formatter(ScalarFormatter())
+    waits.yaxis.set_minor_formatter(NullFormatter())
     path = directory / "fanout.png"
     figure.savefig(path, dpi=130)
     plt.close(figure)
