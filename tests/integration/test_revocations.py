@@ -212,3 +212,9 @@ async def test_the_stream_stays_small():
         await pipe.execute()
     await aannounce(kind="user", user_id="1")
     assert KEPT <= await store.client().xlen(keys.REVOCATIONS) <= KEPT + 200
+
+
+async def test_a_login_that_gets_a_new_key_ends_under_the_old_one(browser):
+    # Else its connections would not hear the log-out, which names the new key.
+    key = browser.session.session_key
+    assert await revoked_by(browser.session.cycle_key) == [("session", key)]
