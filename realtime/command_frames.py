@@ -36,7 +36,9 @@ class NewConversation(Wire):
 
 class ListConversations(Wire):
     archived: bool = Field(False, description="true: the archived ones instead")
-    before: PageMark | None = Field(None, description="the `last_active` or id of the last item one has")
+    before: PageMark | None = Field(
+        None, description="`last_active` of the last item one has; better with `/` and its `conversation_id` behind"
+    )
     limit: PageSize = DEFAULT_PAGE_ITEMS
 
 
@@ -119,13 +121,14 @@ class ConversationItem(Told):
     unread: Count
     head: Head
     last_active: Time
-    topic: str | None = None
-    pinned: bool | None = None
-    archived: bool | None = None
-    message_count: Count | None = None
-    created_at: Time | None = None
-    read_seq: Count | None = None
-    draft: str | None = None
+    created: Time
+    topic: str
+    message_count: Count
+    role: str
+    archived: bool
+    pinned: bool
+    read_seq: Count
+    draft: str
 
 
 class ConversationList(Told):
