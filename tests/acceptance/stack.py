@@ -1,0 +1,147 @@
+"""Redis and nodes as real processes, each of which can be killed and started again at its own address."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from chatproject.demo.processes import Installation, Program, readiness, socket_url, wait_for
+from chatproject.services.process import free_port, is_port_free
+
+START_SECONDS = 40
+GENEROUS = {
+    "RATE_LIMIT_MESSAGES": "off",
+    "RATE_LIMIT_COMMANDS": "off",
+    "MAX_CONNECTIONS_PER_USER": "1000",
+    "MAX_CONNECTIONS_PER_ADDRESS": "1000",
+    "SCRIPTED_DELAY_MS": "10",
+    "LOG_LEVEL": "WARNING",
+}
+
+
+class Node:
+    def __init__(self, stack, name, env):
+        self.stack, self.name, self.env, self.port = stack, name, env, free_port()
+        self.http = f"http://127.0.0.1:{self.port}"
+        self.url = socket_url(self.http)
+        self.program = None
+
+    def start(self, **env):
+        """Start it; ``env`` holds for this run only."""
+        wait_for(lambda: is_port_free(self.port), 10, f"port {self.port} of {self.name}")
+        arguments = ("serve", "--host", "127.0.0.1", "--port", str(self.port), "--node", self.name)
+        self.program: Program = self.stack.installation.program(self.name, *arguments, **{**self.env, **env})
+
+    def wait_until_ready(self):
+        self.program.wait_for(self.readiness, START_SECONDS, f"{self.name}/readyz")
+
+    def readiness(self):
+        return readiness(self.http)
+
+    def kill(self):
+        self.program.kill()
+
+    def drain(self):
+        """SIGTERM; return the seconds until the process had ended."""
+        began = time.monotonic()
+        self.program.terminate()
+        self.program.process.wait(20)
+        return time.monotonic() - began
+
+    def rss_kib(self):
+        with open(f"/proc/{self.program.process.pid}/status") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+class Stack:
+    """One Redis, one database, ``count`` nodes. Tokens are made once for each name."""
+
+    def __init__(self, var_dir, count=3, **env):
+        self.redis_port = free_port()
+        self.redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
+        steps = {"SCRIPTED_STEPS_FILE": str(var_dir / "steps.txt")}
+        self.installation = Installation(var_dir, REDIS_URL=self.redis_url, **{**GENEROUS, **steps, **env})
+        self.nodes = [Node(self, f"node-{number}", {}) for number in range(1, count + 1)]
+        self.extra = []
+        self.redis = None
+        self.redis_starts = 0
+        self._tokens = {}
+
+    def start(self):
+        self.installation.run("migrate", "--verbosity", "0")
+        self.start_what_is_down()
+        self.wait_until_ready()
+
+    def start_what_is_down(self):
+        """Call it from the main thread: children die with the thread that started them."""
+        if self.redis is None or self.redis.process.poll() is not None:
+            self.start_redis()
+            self.wait_for_redis()  # a node without Redis does not start
+        for node in self.nodes:
+            if node.program is None or node.program.process.poll() is not None:
+                node.start()
+
+    def wait_until_ready(self):
+        for node in self.nodes:
+            node.wait_until_ready()
+
+    @property
+    def steps_file(self):
+        return self.installation.var_dir / "steps.txt"
+
+    def steps(self):
+        """Return the numbers of the steps that `/steps` has run, in order, over all turns."""
+        return [int(line) for line in self.steps_file.read_text().split()] if self.steps_file.exists() else []
+
+    def start_redis(self):
+        wait_for(lambda: is_port_free(self.redis_port), 10, "the port of Redis")
+        arguments = ("--port", str(self.redis_port), "--dir", str(self.installation.var_dir / "redis"))
+        self.redis = self.installation.program("redis", "redis", *arguments)
+        self.redis_starts += 1
+
+    def wait_for_redis(self):
+        def started():
+            return self.redis.output.count("redis ready") == self.redis_starts
+
+        self.redis.wait_for(started, START_SECONDS, "Redis")
+
+    def add_node(self, name, **env):
+        """Start one more node with an environment of its own."""
+        node = Node(self, name, env)
+        self.extra.append(node)
+        node.start()
+        node.wait_until_ready()
+        return node
+
+    def tokens(self, *names):
+        missing = [name for name in names if name not in self._tokens]
+        with ThreadPoolExecutor(2) as pool:
+            self._tokens |= zip(missing, pool.map(self.installation.token, missing), strict=True)
+        return [self._tokens[name] for name in names]
+
+    def session(self, username):
+        """Return the key of a login session, as the sign-in page makes it."""
+        program = (
+            "from django.contrib.auth import get_user_model as model, SESSION_KEY, BACKEND_SESSION_KEY as backend, "
+            "HASH_SESSION_KEY as digest; from django.contrib.sessions.backends.db import SessionStore; "
+            f"user = model().objects.get(username='{username}'); store = SessionStore(); "
+            "store[SESSION_KEY], store[digest] = str(user.pk), user.get_session_auth_hash(); "
+            "store[backend] = 'django.contrib.auth.backends.ModelBackend'; store.create(); print(store.session_key)"
+        )
+        key = f"session of {username}"
+        if key not in self._tokens:
+            self._tokens[key] = self.installation.run("shell", "--no-imports", "-c", program).split()[-1]
+        return self._tokens[key]
+
+    def urls(self, first=0):
+        """Return the nodes' addresses, beginning with the one at this index."""
+        urls = [node.url for node in self.nodes]
+        return urls[first % len(urls) :] + urls[: first % len(urls)]
+
+    def stop(self):
+        for node in [*self.nodes, *self.extra]:
+            if node.program is not None:
+                node.program.terminate()
+        for node in [*self.nodes, *self.extra]:
+            if node.program is not None:
+                node.program.stop()
+        if self.redis is not None:
+            self.redis.stop()

@@ -1,0 +1,161 @@
+import asyncio
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from chatproject.demo.client import Answered
+
+SECRET = "of alice alone"
+BUILT = {
+    "get_history": {},
+    "clear_history": {},
+    "archive": {},
+    "unarchive": {},
+    "pin": {},
+    "unpin": {},
+    "delete": {},
+    "restore": {},
+    "typing": {},
+    "switch_topic": {"topic": "x"},
+    "rename": {"title": "x"},
+    "mark_read": {"seq": 1},
+    "set_draft": {"content": "x"},
+}
+LATER = {
+    "leave": {},
+    "cancel": {"turn_id": str(uuid4())},
+    "answer": {"turn_id": str(uuid4()), "interrupt_id": "i1", "value": True},
+    "regenerate": {"message_id": str(uuid4())},
+    "edit": {"message_id": str(uuid4()), "content": "x"},
+    "fork": {"seq": 1},
+    "invite": {"username": "mallory"},
+    "remove_member": {"username": "alice"},
+    "export": {"format": "json"},
+}
+
+
+@pytest_asyncio.fixture
+async def room(people):
+    """A conversation of alice with one message in it."""
+    alice = await people.device("alice")
+    conversation_id = await alice.new_conversation()
+    await alice.text(conversation_id, SECRET, respond=False)
+    alice.room = conversation_id
+    return alice
+
+
+@pytest.mark.parametrize("command", [*BUILT, *LATER])
+async def test_a_strangers_command_is_forbidden_as_if_it_did_not_exist(people, room, command):
+    args = (BUILT | LATER)[command]
+    wire = await people.wire("mallory", node=1)
+    answers = []
+    for number, conversation_id in enumerate([room.room, str(uuid4())]):
+        named = {"type": "command", "id": f"c{number}", "command": command, "args": args}
+        await wire.send({**named, "conversation_id": conversation_id})
+        answer = await wire.until(id=f"c{number}")
+        assert (answer["type"], answer["code"], answer["retryable"]) == ("error", "FORBIDDEN", False)
+        answers.append((answer["message"], answer.get("data")))
+    assert answers[0] == answers[1]
+    assert [message["content"] for message in room.mirrors[room.room].messages()] == [SECRET]
+
+
+@pytest.mark.parametrize("command", LATER)
+async def test_what_is_not_built_yet_is_unknown_to_its_owner(room, command):
+    with pytest.raises(Answered) as refused:
+        await room.command(command, room.room, **LATER[command])
+    assert refused.value.code == "UNKNOWN_COMMAND"
+
+
+@pytest.mark.parametrize("conversation_id", ["of alice", "of nobody"])
+async def test_a_stranger_can_neither_open_nor_write(people, room, conversation_id):
+    where = {"conversation_id": room.room if conversation_id == "of alice" else str(uuid4())}
+    wire = await people.wire("mallory", node=1)
+    await wire.send({"type": "open", **where, "cursor": {"seq": 0}})
+    assert (await wire.until(**where))["code"] == "FORBIDDEN"
+    await wire.send({"type": "text", "client_id": "c1", "content": "let me in", **where})
+    assert (await wire.until(client_id="c1"))["code"] == "FORBIDDEN"
+    auth = await people.wire("mallory", node=2, open={where["conversation_id"]: None})
+    assert (await auth.until(**where))["code"] == "FORBIDDEN"
+
+
+async def test_lists_and_devices_show_only_ones_own(people, room):
+    mallory = await people.device("mallory", node=1)
+    listed = (await mallory.command("list_conversations", limit=100))["data"]["items"]
+    devices = (await mallory.command("list_devices"))["data"]["items"]
+    assert room.room not in str(listed)
+    assert room.device_id not in str(devices)
+    with pytest.raises(Answered) as refused:
+        await mallory.command("revoke_device", device_id=room.device_id)
+    assert refused.value.code == "FORBIDDEN"
+
+
+async def test_a_socket_that_does_not_authenticate_is_closed_with_4401(people, stack):
+    node = stack.add_node("node-hasty", AUTH_TIMEOUT_SECONDS="0.5")
+    wire = await people.bare(url=node.url)
+    frames, code = await wire.closing()
+    node.kill()
+    assert ([frame["type"] for frame in frames], frames[-1]["code"], code) == (["bye"], 4401, 4401)
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "x" * 500])
+async def test_a_wrong_token_is_closed_with_4401(people, token):
+    wire = await people.bare()
+    await wire.send({"type": "auth", "device_id": "d1", "token": token})
+    frames, code = await wire.closing()
+    assert (frames[-1]["type"], code) == ("bye", 4401)
+
+
+@pytest.mark.parametrize("header", ["Bearer wrong", "Basic YTpi", "Bearer "])
+async def test_a_wrong_authorization_header_is_closed_with_4401(people, header):
+    wire = await people.bare(headers={"Authorization": header})
+    await wire.send({"type": "auth", "device_id": "d1"})
+    frames, code = await wire.closing()
+    assert (frames[-1]["type"], code) == ("bye", 4401)
+
+
+async def test_a_token_in_the_header_is_enough_and_one_in_the_url_is_not(people, stack):
+    (token,) = stack.tokens("alice")
+    wire = await people.bare(headers={"Authorization": f"Bearer {token}"})
+    await wire.send({"type": "auth", "device_id": "d1"})
+    assert (await wire.receive())["event"] == "ready"
+    wire = await people.bare(url=f"{stack.urls()[0]}?token={token}")
+    await wire.send({"type": "auth", "device_id": "d1"})
+    assert (await wire.closing())[1] == 4401
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:8000.evil.example"])
+async def test_a_cookie_from_a_foreign_origin_is_closed_with_4403(people, stack, origin):
+    cookie = {"Cookie": f"sessionid={stack.session('alice')}"}
+    wire = await people.bare(origin=origin, headers=cookie)
+    await wire.send({"type": "auth", "device_id": "d1"})
+    frames, code = await wire.closing()
+    assert (frames[-1]["type"], frames[-1]["code"], code) == ("bye", 4403, 4403)
+
+
+async def test_a_cookie_from_our_own_origin_comes_in(people, stack):
+    cookie = {"Cookie": f"sessionid={stack.session('alice')}"}
+    wire = await people.bare(origin="http://localhost:8000", headers=cookie)
+    await wire.send({"type": "auth", "device_id": "d1", "open": {}})
+    assert (await wire.receive())["user"]["username"] == "alice"
+
+
+async def test_a_revoked_device_is_closed_on_another_node_within_five_seconds(people, stack):
+    keeper = await people.device("bob", node=0)
+    lost = await people.device("bob", node=1, token=stack.installation.token("bob"))
+    await keeper.command("revoke_device", device_id=lost.device_id)
+    await lost.until(lambda: lost.link.stopping, 5)
+    assert (lost.link.closes[-1], lost.link.byes[-1]["code"]) == (4401, 4401)
+    assert keeper.link.connected
+
+
+async def test_a_disabled_user_is_closed_everywhere_within_five_seconds(people, stack):
+    devices = [await people.device("carol", node=node) for node in range(3)]
+    disable = (
+        "from conversations.models import User; user = User.objects.get(username='carol'); "
+        "user.is_active = False; user.save()"
+    )
+    await asyncio.to_thread(stack.installation.run, "shell", "--no-imports", "-c", disable)
+    for device in devices:
+        await device.until(lambda d=device: d.link.stopping, 5)
+    assert [device.link.closes[-1] for device in devices] == [4401] * 3

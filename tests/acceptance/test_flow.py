@@ -1,0 +1,92 @@
+import asyncio
+import time
+
+import pytest
+import pytest_asyncio
+
+from .conftest import caught_up, say
+
+FLOW_SECONDS = 2
+MOST_KIB = 1024
+
+
+@pytest_asyncio.fixture
+async def strict(stack):
+    """One more node, that waits only two seconds for a client to confirm."""
+    node = stack.add_node("node-strict", FLOW_TIMEOUT_SECONDS=str(FLOW_SECONDS))
+    yield node
+    node.kill()
+
+
+async def flood(speaker, conversation_id, kib):
+    """Say so much, in texts of 16 KiB; return the head."""
+    return await say(speaker, conversation_id, kib // 16, content="x" * 16 * 1024)
+
+
+async def a_silent_reader(people, node, conversation_id):
+    """Open the conversation and then neither read nor confirm."""
+    wire = await people.wire(url=node.url, open={conversation_id: {"seq": 0}})
+    await wire.until(type="opened")
+    wire.socket.transport.pause_reading()
+    return wire
+
+
+async def test_a_client_that_reads_nothing_is_closed_and_the_others_notice_nothing(people, strict):
+    speaker = await people.device(urls=[strict.url])
+    listener = await people.device(urls=[strict.url])
+    conversation_id = await speaker.new_conversation()
+    await listener.open(conversation_id)
+    head = await flood(speaker, conversation_id, 2048)
+    await caught_up(listener, conversation_id=conversation_id, seq=head)
+    before_kib = strict.rss_kib()
+    silent = await a_silent_reader(people, strict, conversation_id)
+    began = time.monotonic()
+    head = await flood(speaker, conversation_id, 2048)
+    await caught_up(listener, speaker, conversation_id=conversation_id, seq=head, seconds=FLOW_SECONDS)
+    grown_kib = strict.rss_kib() - before_kib
+    print(f"a client that reads nothing costs its node {grown_kib} KiB")
+    await asyncio.sleep(max(0.0, began + FLOW_SECONDS + 1.5 - time.monotonic()))
+    silent.socket.transport.resume_reading()
+    frames, code = await silent.closing()
+    assert (frames[-1]["type"], frames[-1]["code"], code) == ("bye", 4408, 4408)
+    assert grown_kib <= MOST_KIB
+
+
+async def test_a_client_that_never_confirms_gets_a_window_and_then_4408(people, strict):
+    speaker = await people.device()
+    conversation_id = await speaker.new_conversation()
+    wire = await people.wire(url=strict.url, open={conversation_id: {"seq": 0}})
+    await flood(speaker, conversation_id, 1024)
+    frames, code = await wire.closing()
+    got_bytes = sum(len(frame["data"].get("content", "")) for frame in frames if frame["type"] == "event")
+    assert (frames[-1]["type"], code) == ("bye", 4408)
+    assert 128 * 1024 <= got_bytes <= 320 * 1024
+
+
+@pytest.mark.parametrize("node", [0, 1])
+async def test_a_client_that_confirms_late_goes_on_from_the_log(people, node):
+    speaker = await people.device()
+    conversation_id = await speaker.new_conversation()
+    wire = await people.wire(node=node, open={conversation_id: {"seq": 0}})
+    head = await flood(speaker, conversation_id, 1024)
+    seqs, frame = [], {}
+    while not (frame.get("type") == "opened" and seqs and seqs[-1] == head):
+        try:
+            async with asyncio.timeout(0.3):
+                frame = await wire.receive()
+        except TimeoutError:
+            await wire.send({"type": "received", "frames": wire.frames})
+            continue
+        seqs += [frame["seq"]] if frame["type"] == "event" else []
+    assert seqs == list(range(1, head + 1))
+
+
+async def test_sixty_five_unanswered_frames_are_too_many(people):
+    wire = await people.wire()
+    await wire.send({"type": "command", "id": "new", "command": "new_conversation", "args": {}})
+    conversation_id = (await wire.until(type="result", id="new"))["data"]["conversation_id"]
+    where = {"conversation_id": conversation_id, "respond": False}
+    texts = [{"type": "text", "client_id": f"c{n}", "content": "x", **where} for n in range(500)]
+    await wire.send(*texts)
+    frames, code = await wire.closing()
+    assert (frames[-1]["type"], frames[-1]["code"], code) == ("bye", 4429, 4429)
