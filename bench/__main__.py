@@ -5,7 +5,7 @@ import importlib
 import sys
 import time
 
-from . import clients, machine, report, results
+from . import machine, node, report, results
 
 MEASURES = ["fanout", "ack", "resume", "memory", "failover", "start", "profile"]
 
@@ -23,7 +23,7 @@ def main() -> int:
     wanted = options.measures or MEASURES
     if unknown := set(wanted) - {*MEASURES, "report"}:
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
-    clients.install()
+    node.install()
     failed = [name for name in wanted if name != "report" and not _measure(name, options.seed, options.quick)]
     print(f"tables: {report.write(quick=options.quick)}")
     return 1 if failed else 0

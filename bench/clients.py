@@ -7,18 +7,12 @@ from typing import Any
 
 import orjson
 
+from .node import node_command
 from .processes import BENCH_DIR
 
 
-def install() -> None:
-    """Install the locked npm packages where they are missing or older than the lock."""
-    lock, marker = BENCH_DIR / "package-lock.json", BENCH_DIR / "node_modules" / ".package-lock.json"
-    if not marker.exists() or marker.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=BENCH_DIR, check=True, timeout=300)
-
-
 def start(script: str, order: dict[str, Any], **options: Any) -> subprocess.Popen[bytes]:
-    command = ["node", str(BENCH_DIR / "client" / f"{script}.mjs"), orjson.dumps(order).decode()]
+    command = [*node_command(), str(BENCH_DIR / "client" / f"{script}.mjs"), orjson.dumps(order).decode()]
     return subprocess.Popen(command, cwd=BENCH_DIR, stdout=subprocess.PIPE, **options)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import psutil
 
+from .node import node_command
 from .processes import BENCH_DIR, ROOT
 
 PACKAGES = [
@@ -61,7 +62,7 @@ def facts() -> dict[str, Any]:
         },
         "versions": {
             "python": platform.python_version(),
-            "node": _output("node", "--version"),
+            "node": _output(*node_command(), "--version"),
             "ours": {name: version(name) for name in PACKAGES},
             "peer": _peer_versions(),
         },

@@ -6,8 +6,8 @@ from typing import Any
 import matplotlib as mpl
 
 mpl.use("Agg")  # draws to files; the machine may have no display
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.ticker import NullFormatter, ScalarFormatter  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 KINDS = {"tether": ("this server, fsync always", "#1f6f8b"), "peer": ("Socket.IO, Redis streams", "#c9803a")}
 WIDTH = 0.38

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from chatproject.services.redis import find_redis
 
+from .node import node_command
 from .processes import BENCH_DIR, MANAGE, ROOT, Child, free_port, stop_all, wait_until
 
 TOKEN_TEXT = "bench-token-that-opens-nothing-but-this-run"
@@ -167,7 +168,7 @@ class Peer(Server):
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}",
             "NODE_ENV": "production",
         }
-        child = self.spawn(name, ["node", str(BENCH_DIR / "peer" / script)], env)
+        child = self.spawn(name, [*node_command(), str(BENCH_DIR / "peer" / script)], env)
         wait_until(lambda: b"ready" in child.log.read_bytes(), f"{name} listens", child=child)
         self.urls.append(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket")
 
