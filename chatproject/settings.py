@@ -4,6 +4,7 @@
 The names and defaults that operators may rely on stand in docs/deployment.md.
 """
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -33,10 +34,8 @@ def _development_secret() -> str:
         draft = path.with_name(f"secret_key.{os.getpid()}")
         draft.write_text(secrets.token_urlsafe(48))
         draft.chmod(0o600)
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)  # atomic: the first of several nodes wins
-        except FileExistsError:
-            pass
         draft.unlink()
     return path.read_text()
 
@@ -53,6 +52,7 @@ LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 # Exact origins (scheme://host:port) whose pages may use a login cookie on the WebSocket.
 ALLOWED_ORIGINS: list[str] = env.list("ALLOWED_ORIGINS", default=[])
+ORIGINS_GIVEN = bool(ALLOWED_ORIGINS)
 if PRODUCTION and not (ALLOWED_HOSTS and ALLOWED_ORIGINS):
     raise ImproperlyConfigured(
         "ALLOWED_HOSTS or ALLOWED_ORIGINS is missing: set both, for example chat.example.org "

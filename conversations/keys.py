@@ -131,3 +131,8 @@ ARCHIVER = "tether:archiver"
 VERIFIED = "tether:verified"
 # String: the id of the database that this Redis belongs to.
 DATABASE = "tether:database"
+
+
+def node(name: str) -> str:
+    """String, a few seconds: a node's record of itself as JSON."""
+    return f"node:{name}"

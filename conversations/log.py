@@ -15,10 +15,12 @@ from . import keys, restoring
 from .announce import tell_entries
 from .batching import batcher
 from .errors import Conflict, Forbidden, TooLarge
-from .events import NO_CHAIN, Entry, Position, message_item
+from .events import NO_CHAIN, Entry, Position, encode_body, message_item, now_text
 
 NEW = Position(1, 0, NO_CHAIN)
 SENT_TTL_SECONDS = 7 * 24 * 3600
+COMMAND_TTL_SECONDS = 24 * 3600
+UNDO_SECONDS = 30
 MOST_MISSED = 10_000
 PAGE_ENTRIES = 500
 PAGE_BYTES = 96 * 1024
@@ -213,7 +215,7 @@ async def note(
         "note",
         conversation_id,
         more,
-        [conversation_id, user_id, role, kind, body, field, value, SENT_TTL_SECONDS],
+        [conversation_id, user_id, role, kind, body, field, value, COMMAND_TTL_SECONDS],
     )
     _announce_one(conversation_id, reply, kind, body)
 
@@ -224,9 +226,44 @@ async def clear(conversation_id: str, user_id: str, *, once: str, body: bytes) -
     Raises Forbidden, Conflict while a turn is in flight.
     """
     more = [keys.sent(conversation_id, user_id, f"cmd.{once}")]
-    reply = await call("clear", conversation_id, more, [conversation_id, user_id, body, SENT_TTL_SECONDS])
+    reply = await call("clear", conversation_id, more, [conversation_id, user_id, body, COMMAND_TTL_SECONDS])
     _announce_one(conversation_id, reply, "history.cleared", body)
     return 0 if reply[0] == b"DUPLICATE" else int(reply[2])
+
+
+async def check_member(conversation_id: str, user_id: str) -> list[str]:
+    """Return all members' ids. Raises Forbidden for strangers, and where there is nothing."""
+    reply = await call("member", conversation_id, [], [user_id])
+    return [member.decode() for member in reply[2]]
+
+
+async def delete(conversation_id: str, user_id: str, device_id: str) -> list[str]:
+    """Hide the conversation at once, end its turns as cancelled; erased after UNDO_SECONDS. Returns the members.
+
+    Raises Forbidden for everybody but the owner.
+    """
+    body = encode_body("conversation.deleted", {})
+    tag = keys.tag(conversation_id)
+    args = [conversation_id, user_id, body, now_text(), device_id, UNDO_SECONDS * 1000, tag]
+    reply = await call("delete", conversation_id, [keys.erase(tag)], args)
+    members = [member.decode() for member in reply[3]]
+    for seq, chain, turn_id, entry_body in reply[2]:
+        kind = "turn.finished" if turn_id else "conversation.deleted"
+        entry = Entry(seq, chain.decode(), kind, entry_body)
+        tell_entries(members, conversation_id, reply[1], [entry], turn=(turn_id.decode(), 0))
+    return members
+
+
+async def restore(conversation_id: str, user_id: str) -> list[str]:
+    """Undo a deletion before it is carried out. Returns the members. Raises Forbidden, also when it is too late."""
+    reply = await call("restore", conversation_id, [keys.erase(keys.tag(conversation_id))], [conversation_id, user_id])
+    return [member.decode() for member in reply[1]]
+
+
+async def mark_read(conversation_id: str, user_id: str, seq: int) -> tuple[int, int]:
+    """Note what the member has read, never backwards. Returns (seq read, messages unread)."""
+    reply = await call("mark_read", conversation_id, [], [user_id, seq, conversation_id])
+    return reply[1], reply[2]
 
 
 def _announce_one(conversation_id: str, reply: Any, kind: str, body: bytes) -> None:
@@ -387,7 +424,7 @@ class Brief(NamedTuple):
     title: str
     topic: str
     preview: str
-    count: int
+    message_count: int
     active_ms: int
     members: dict[str, str]
     unread: dict[str, int]

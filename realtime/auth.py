@@ -53,10 +53,21 @@ async def identify(scope: Scope, token: str | None) -> Identity:
     session_key = parse_cookie("; ".join(_headers(scope, b"cookie"))).get(settings.SESSION_COOKIE_NAME, "")
     if not session_key:
         raise Unauthenticated("Sign in first, or give a token.")
+    check_origin(scope)
+    return await _in_database(_identify_by_session, session_key)
+
+
+def check_origin(scope: Scope) -> None:
+    """Refuse a login cookie that comes from a page which is not ours, before anything is sent.
+
+    Raises Forbidden. A connection with an Authorization header, or without a login cookie, may come from anywhere.
+    """
+    cookies = parse_cookie("; ".join(_headers(scope, b"cookie")))
+    if settings.SESSION_COOKIE_NAME not in cookies or _headers(scope, b"authorization"):
+        return
     origins = _headers(scope, b"origin")
     if len(origins) != 1 or not is_allowed_origin(origins[0]):
         raise Forbidden("Pages of this origin may not connect.")
-    return await _in_database(_identify_by_session, session_key)
 
 
 async def admit_device(identity: Identity, *, device_id: str, name: str) -> None:

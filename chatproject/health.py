@@ -1,0 +1,29 @@
+"""/healthz: the process lives. /readyz: the node is started, and not draining; with its facts as JSON."""
+
+from typing import Any
+
+import orjson
+
+from realtime.node import this_node
+
+
+def with_health(application: Any) -> Any:
+    """Answer the two health paths before Django sees them: they must work when nothing else does."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/healthz":
+            await _respond(send, 200, {"alive": True})
+        elif scope["path"] == "/readyz":
+            node = this_node()
+            facts = node.facts() if node else {"ready": False}
+            await _respond(send, 200 if facts["ready"] else 503, facts)
+        else:
+            await application(scope, receive, send)
+
+    return answer
+
+
+async def _respond(send: Any, status: int, body: dict[str, Any]) -> None:
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": orjson.dumps(body)})

@@ -1,0 +1,80 @@
+"""Daphne, run from Python, so that the node owns its start and its end."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from daphne.server import Server  # first: it installs the asyncio reactor that everything else runs in
+
+from twisted.internet import reactor  # isort: skip
+
+from conversations.errors import StartRefused
+from realtime.node import Node, make_node
+
+from .asgi import application
+
+
+class NodeServer(Server):  # type: ignore[misc]
+    """Daphne that is stopped by our drain, not by its own signal handlers."""
+
+    def kill_all_applications(self) -> Any:
+        # Daphne's own loop fails on a connection that has no application yet.
+        for protocol in [p for p, details in self.connections.items() if "application_instance" not in details]:
+            del self.connections[protocol]
+        return super().kill_all_applications()
+
+    def listen_error(self, failure: Any) -> None:
+        self.refusal = failure.getErrorMessage()
+        super().listen_error(failure)
+
+
+def run(host: str, port: int, name: str, say: Callable[[str], Any]) -> None:
+    """Start the node, listen, and serve until SIGTERM or SIGINT has drained it.
+
+    Raises StartRefused before it listens if something it stands on is missing or the port is taken.
+    """
+    loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop  # type: ignore[attr-defined]
+    asyncio.set_event_loop(loop)
+    node = make_node(name)
+    for line in loop.run_until_complete(node.start()):
+        say(line)
+    quoted = host.replace(":", r"\:")
+    server = NodeServer(
+        application,
+        endpoints=[f"tcp:port={port}:interface={quoted}"],
+        signal_handlers=False,
+        websocket_timeout=-1,
+        verbosity=0,
+        server_name="tether",
+    )
+    drain = _Drain(node, server)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain.begin)
+    say(f"node      {node.name} on http://{host}:{port}")
+    server.run()
+    if refusal := getattr(server, "refusal", ""):
+        raise StartRefused(f"Cannot listen on {host}:{port}: {refusal}")
+
+
+class _Drain:
+    """Drains once; a second signal stops at once."""
+
+    def __init__(self, node: Node, server: NodeServer) -> None:
+        self._node = node
+        self._server = server
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_event_loop().create_task(self._drain(), name="drain")
+        else:
+            self._server.stop()
+
+    async def _drain(self) -> None:
+        for listener in self._server.listeners:
+            listener.addCallback(lambda port: port.stopListening())
+        try:
+            await self._node.drain()
+        finally:
+            self._server.stop()

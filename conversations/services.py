@@ -1,0 +1,222 @@
+"""What a person does with conversations: the verbs behind the commands. Each checks who asks, and may be repeated.
+
+The log decides and is durable first; the database keeps what only people change (flags, drafts, read positions).
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from . import feed, log
+from .errors import TooLarge
+from .events import encode_body, time_text
+from .feed import teller
+from .models import Conversation, Member
+
+
+class Latest(NamedTuple):
+    conversation_id: str
+    recovered: bool
+    last_active: str
+    message_count: int
+
+
+async def create_conversation(*, user_id: str, conversation_id: str = "", title: str = "", topic: str = "") -> str:
+    """Make a conversation owned by the user, in the database and as a log; tell the user's feed. Repeatable by id.
+
+    Raises TooLarge when the user has MAX_CONVERSATIONS_PER_USER.
+    """
+    conversation_id = conversation_id or str(uuid4())
+    mine = Member.objects.filter(user_id=user_id, left_seq=None)
+    if await mine.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
+        raise TooLarge("You have as many conversations as this server allows; delete some first.")
+    row, is_new = await Conversation.objects.aget_or_create(
+        pk=conversation_id,
+        defaults={"owner_id": user_id, "title": title, "topic": topic, "last_active_at": timezone.now()},
+    )
+    await Member.objects.aget_or_create(conversation=row, user_id=user_id)
+    active_ms = int(row.last_active_at.timestamp() * 1000)
+    meta = {"title": title, "topic": topic, "active_ms": active_ms}
+    if is_new and await log.create(conversation_id, meta=meta, members={user_id: "owner"}):
+        await feed.push(
+            user_id,
+            "conversation.created",
+            {"conversation_id": conversation_id, "title": title, "topic": topic},
+        )
+    return conversation_id
+
+
+async def find_latest_conversation(*, user_id: str) -> Latest:
+    """Return the conversation that was active last, or a new one."""
+    items = await _newest_items(user_id, archived=False, limit=1)
+    if items:
+        item = items[0]
+        return Latest(item["conversation_id"], True, item["last_active"], item["message_count"])
+    conversation_id = await create_conversation(user_id=user_id)
+    return Latest(conversation_id, False, time_text(timezone.now()), 0)
+
+
+async def list_conversations(
+    *, user_id: str, archived: bool = False, before: str = "", limit: int = 50
+) -> dict[str, Any]:
+    """Return {items, more, feed}, newest first; true at the feed cursor, which is read before anything else."""
+    head = (await feed.read(user_id, None)).head
+    items = await _newest_items(user_id, archived=archived, limit=limit + 1, before=before)
+    return {"items": items[:limit], "more": len(items) > limit, "feed": head.wire()}
+
+
+async def _newest_items(user_id: str, *, archived: bool, limit: int, before: str = "") -> list[dict[str, Any]]:
+    """Return a page by last activity: rows of the database, corrected by what the logs say now."""
+    rows = Member.objects.filter(
+        user_id=user_id, left_seq=None, archived=archived, conversation__status=Conversation.Status.ACTIVE
+    ).select_related("conversation")
+    page_filter = Q()
+    if before:
+        at, _, conversation_id = before.partition("/")
+        page_filter = _older_than(at, conversation_id)
+    order = ("-conversation__last_active_at", "conversation_id")
+    found = {str(m.conversation_id): m async for m in rows.filter(page_filter).order_by(*order)[:limit]}
+    if not before:
+        # What the archive has not heard of yet is in the feed.
+        recent = await feed.recent_conversations(user_id)
+        missing = [each for each in recent if each not in found]
+        found |= {str(m.conversation_id): m async for m in rows.filter(conversation_id__in=missing)}
+    briefs = await log.briefs(list(found))
+    items = [_item(user_id, member, briefs.get(conversation_id)) for conversation_id, member in found.items()]
+    items.sort(key=lambda item: item["conversation_id"])
+    items.sort(key=lambda item: item["last_active"], reverse=True)
+    return items[:limit]
+
+
+def _older_than(at: str, conversation_id: str) -> Q:
+    try:
+        time = datetime.fromisoformat(at)
+    except ValueError:
+        return Q(pk=None)
+    # The mark has milliseconds, the row microseconds.
+    next_ms = time + timedelta(milliseconds=1)
+    same = Q(
+        conversation__last_active_at__gte=time,
+        conversation__last_active_at__lt=next_ms,
+        conversation_id__gt=conversation_id or None,
+    )
+    return Q(conversation__last_active_at__lt=time) | (same if conversation_id else Q(pk=None))
+
+
+def _item(user_id: str, member: Member, brief: log.Brief | None) -> dict[str, Any]:
+    row = member.conversation
+    item: dict[str, Any] = {
+        "conversation_id": str(row.pk),
+        "title": brief.title if brief else row.title,
+        "topic": brief.topic if brief else row.topic,
+        "preview": brief.preview if brief else row.preview,
+        "message_count": brief.message_count if brief else row.message_count,
+        "role": member.role,
+        "archived": member.archived,
+        "pinned": member.pinned,
+        "read_seq": member.read_seq,
+        "draft": member.draft,
+        "unread": 0,
+        "head": {"epoch": row.epoch, "seq": row.archived_seq, "chain": row.archived_chain},
+        "created": time_text(row.created_at),
+        "last_active": time_text(row.last_active_at),
+    }
+    if brief:
+        item["head"] = brief.head.wire()
+        item["unread"] = brief.unread.get(user_id, 0)
+        item["read_seq"] = brief.read.get(user_id, member.read_seq)
+        if brief.active_ms:
+            item["last_active"] = time_text(datetime.fromtimestamp(brief.active_ms / 1000, UTC))
+    return item
+
+
+async def rename_conversation(*, user_id: str, conversation_id: str, title: str, once: str) -> None:
+    """Log `conversation.renamed`; only the owner may."""
+    body = encode_body("conversation.renamed", {"title": title})
+    await log.note(
+        conversation_id,
+        user_id,
+        once=once,
+        kind="conversation.renamed",
+        body=body,
+        role="owner",
+        field="title",
+        value=title,
+    )
+    teller.note(conversation_id)
+
+
+async def switch_topic(*, user_id: str, conversation_id: str, topic: str, once: str) -> None:
+    """Log `topic.switched`; only the owner may."""
+    body = encode_body("topic.switched", {"topic": topic})
+    await log.note(
+        conversation_id,
+        user_id,
+        once=once,
+        kind="topic.switched",
+        body=body,
+        role="owner",
+        field="topic",
+        value=topic,
+    )
+    teller.note(conversation_id)
+
+
+async def clear_history(*, user_id: str, conversation_id: str, once: str) -> None:
+    """Erase what was said so far, here and in the archive. Raises Conflict while a turn is in flight."""
+    await log.clear(conversation_id, user_id, once=once, body=encode_body("history.cleared", {}))
+    teller.note(conversation_id)
+
+
+async def delete_conversation(*, user_id: str, conversation_id: str, device_id: str) -> None:
+    """Hide the conversation; it is erased after 30 s unless it is restored."""
+    members = await log.delete(conversation_id, user_id, device_id)
+    deleted = {"status": Conversation.Status.DELETED, "deleted_at": timezone.now()}
+    await Conversation.objects.filter(pk=conversation_id).aupdate(**deleted)
+    for member in members:
+        await feed.push(member, "conversation.deleted", {"conversation_id": conversation_id})
+
+
+async def restore_conversation(*, user_id: str, conversation_id: str) -> None:
+    """Undo a deletion of less than 30 s ago. Raises Forbidden when it is too late."""
+    members = await log.restore(conversation_id, user_id)
+    active = {"status": Conversation.Status.ACTIVE, "deleted_at": None}
+    await Conversation.objects.filter(pk=conversation_id).aupdate(**active)
+    for member in members:
+        await feed.push(member, "conversation.restored", {"conversation_id": conversation_id})
+
+
+FLAGS = {
+    "archive": ("archived", True, "conversation.archived"),
+    "unarchive": ("archived", False, "conversation.unarchived"),
+    "pin": ("pinned", True, "conversation.pinned"),
+    "unpin": ("pinned", False, "conversation.unpinned"),
+}
+
+
+async def set_flag(*, user_id: str, conversation_id: str, command: str) -> None:
+    """Archive, unarchive, pin or unpin: each member's own. The caller has checked membership."""
+    field, value, kind = FLAGS[command]
+    mine = Member.objects.filter(user_id=user_id, conversation_id=conversation_id)
+    await mine.aupdate(**{field: value})
+    await feed.push(user_id, kind, {"conversation_id": conversation_id})
+
+
+async def mark_read(*, user_id: str, conversation_id: str, seq: int) -> None:
+    """Note what this member has read, and tell the member's other devices."""
+    read_seq, _ = await log.mark_read(conversation_id, user_id, seq)
+    mine = Member.objects.filter(user_id=user_id, conversation_id=conversation_id, read_seq__lt=read_seq)
+    if await mine.aupdate(read_seq=read_seq):
+        await feed.push(user_id, "conversation.read", {"conversation_id": conversation_id, "seq": read_seq})
+
+
+async def set_draft(*, user_id: str, conversation_id: str, content: str, device_id: str) -> None:
+    """Keep what the member has begun to write. The caller has checked membership."""
+    mine = Member.objects.filter(user_id=user_id, conversation_id=conversation_id)
+    await mine.aupdate(draft=content, draft_device_id=device_id)
+    data = {"conversation_id": conversation_id, "content": content, "device_id": device_id}
+    await feed.push(user_id, "conversation.draft", data)

@@ -1,0 +1,230 @@
+"""The commands: membership first, then the arguments, then the verb. A repeat within 24 h gets the first result."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import orjson
+from channels.db import database_sync_to_async
+
+from conversations import devices, keys, log, services, store
+from conversations.announce import tell_users
+from conversations.errors import Forbidden, UnknownCommand
+from conversations.events import time_text
+from conversations.models import User
+
+from . import outgoing
+from .command_frames import COMMANDS
+from .frames import Command, parse_args
+
+if TYPE_CHECKING:  # a connection carries commands out; commands only need its type
+    from .connection import Connection
+
+KEPT_SECONDS = log.COMMAND_TTL_SECONDS
+
+
+class Call:
+    """One command as its handler sees it."""
+
+    def __init__(self, connection: "Connection", command: Command, conversation_id: str) -> None:
+        self.user_id = connection.user_id
+        self.device_id = connection.device_id
+        self.node = connection.node
+        self.id = command.id
+        self.command = command.command
+        self.conversation_id = conversation_id
+        self.args: Any = None
+
+
+Handler = Callable[[Call], Awaitable[dict[str, Any]]]
+
+
+async def run(connection: "Connection", command: Command) -> str:
+    """Carry the command out and return its `result` (or `history`) frame.
+
+    Raises Forbidden before anything else where the conversation is not the user's, UnknownCommand, InvalidMessage.
+    """
+    spec = COMMANDS.get(command.command)
+    about = spec is None or spec.about_conversation
+    conversation_id = command.conversation_id or (connection.conversation_id if about else "")
+    call = Call(connection, command, conversation_id)
+    if conversation_id and command.command != "restore":  # a deleted one is nobody's but its restorer's
+        await log.check_member(conversation_id, call.user_id)
+    handler = HANDLERS.get(command.command)
+    if handler is None:
+        raise UnknownCommand("This server does not have this command.")
+    call.args = parse_args(command)
+    if command.command == "get_history":
+        return await _history(call)
+    if command.command in READ_ONLY:
+        return outgoing.result(call.id, call.command, await handler(call))
+    return outgoing.result(call.id, call.command, await _once(call, handler))
+
+
+async def _once(call: Call, handler: Handler) -> dict[str, Any]:
+    """Return the first result of this id. What a handler logs is logged once by the same id, whoever dies between."""
+    key = keys.command(call.user_id, call.id)
+    with store.mapped_errors():
+        kept = await store.client().get(key)
+    if kept is not None:
+        return dict(orjson.loads(kept))
+    data = await handler(call)
+    with store.mapped_errors():
+        await store.client().set(key, orjson.dumps(data), ex=KEPT_SECONDS, nx=True)
+    return data
+
+
+async def _new_conversation(call: Call) -> dict[str, Any]:
+    # The id is reserved before anything is made, so that a repeat after a crash makes the same one.
+    key = keys.command(call.user_id, f"{call.id}.new")
+    with store.mapped_errors():
+        await store.client().set(key, str(uuid4()), ex=KEPT_SECONDS, nx=True)
+        reserved = await store.client().get(key)
+    conversation_id = await services.create_conversation(
+        user_id=call.user_id,
+        conversation_id=reserved.decode(),
+        title=call.args.title or "",
+        topic=call.args.topic or "",
+    )
+    return {"conversation_id": conversation_id}
+
+
+async def _list_conversations(call: Call) -> dict[str, Any]:
+    return await services.list_conversations(
+        user_id=call.user_id,
+        archived=call.args.archived,
+        before=call.args.before or "",
+        limit=call.args.limit,
+    )
+
+
+async def _history(call: Call) -> str:
+    found, more = await log.history(
+        call.conversation_id, call.user_id, before_seq=call.args.before_seq or 0, limit=call.args.limit
+    )
+    return outgoing.encode(
+        {
+            "type": "history",
+            "id": call.id,
+            "conversation_id": call.conversation_id,
+            "messages": found,
+            "more": more,
+        }
+    )
+
+
+async def _get_history(call: Call) -> dict[str, Any]:
+    raise AssertionError("answered by a history frame")
+
+
+async def _clear_history(call: Call) -> dict[str, Any]:
+    await services.clear_history(user_id=call.user_id, conversation_id=call.conversation_id, once=call.id)
+    await call.node.assistant.forget(call.conversation_id)
+    return {}
+
+
+async def _set_flag(call: Call) -> dict[str, Any]:
+    await services.set_flag(user_id=call.user_id, conversation_id=call.conversation_id, command=call.command)
+    return {}
+
+
+async def _delete(call: Call) -> dict[str, Any]:
+    await services.delete_conversation(
+        user_id=call.user_id, conversation_id=call.conversation_id, device_id=call.device_id
+    )
+    return {}
+
+
+async def _restore(call: Call) -> dict[str, Any]:
+    await services.restore_conversation(user_id=call.user_id, conversation_id=call.conversation_id)
+    return {}
+
+
+async def _typing(call: Call) -> dict[str, Any]:
+    members = await log.check_member(call.conversation_id, call.user_id)
+    about = {
+        "conversation_id": call.conversation_id,
+        "user_id": call.user_id,
+        "device_id": call.device_id,
+    }
+    frame = outgoing.encode({"type": "presence", "typing": about})
+    tell_users(members, {"type": "hint", "c": call.conversation_id, "f": frame, "d": call.device_id})
+    return {}
+
+
+async def _switch_topic(call: Call) -> dict[str, Any]:
+    await services.switch_topic(
+        user_id=call.user_id, conversation_id=call.conversation_id, topic=call.args.topic, once=call.id
+    )
+    return {}
+
+
+async def _rename(call: Call) -> dict[str, Any]:
+    await services.rename_conversation(
+        user_id=call.user_id, conversation_id=call.conversation_id, title=call.args.title, once=call.id
+    )
+    return {}
+
+
+async def _mark_read(call: Call) -> dict[str, Any]:
+    await services.mark_read(user_id=call.user_id, conversation_id=call.conversation_id, seq=call.args.seq)
+    return {}
+
+
+async def _set_draft(call: Call) -> dict[str, Any]:
+    await services.set_draft(
+        user_id=call.user_id,
+        conversation_id=call.conversation_id,
+        content=call.args.content,
+        device_id=call.device_id,
+    )
+    return {}
+
+
+async def _list_devices(call: Call) -> dict[str, Any]:
+    here = {device["device_id"]: device["node"] for device in await call.node.registry.devices(call.user_id)}
+    user = await User.objects.aget(pk=call.user_id)
+    known = await database_sync_to_async(devices.list_devices)(user)
+    items = [
+        {
+            "device_id": device.device_id,
+            "name": device.name,
+            "created": time_text(device.created_at),
+            "last_seen": time_text(device.last_seen_at) if device.last_seen_at else None,
+            "connected": device.device_id in here,
+            "node": here.get(device.device_id),
+            "this": device.device_id == call.device_id,
+        }
+        for device in known
+    ]
+    return {"items": items}
+
+
+async def _revoke_device(call: Call) -> dict[str, Any]:
+    user = await User.objects.filter(pk=call.user_id).afirst()
+    if user is None:
+        raise Forbidden("This account has ended.")
+    await database_sync_to_async(devices.revoke_device)(user=user, device_id=call.args.device_id)
+    return {}
+
+
+READ_ONLY = {"list_conversations", "get_history", "list_devices", "typing"}
+HANDLERS: dict[str, Handler] = {
+    "new_conversation": _new_conversation,
+    "list_conversations": _list_conversations,
+    "get_history": _get_history,
+    "clear_history": _clear_history,
+    "archive": _set_flag,
+    "unarchive": _set_flag,
+    "pin": _set_flag,
+    "unpin": _set_flag,
+    "delete": _delete,
+    "restore": _restore,
+    "typing": _typing,
+    "switch_topic": _switch_topic,
+    "rename": _rename,
+    "mark_read": _mark_read,
+    "set_draft": _set_draft,
+    "list_devices": _list_devices,
+    "revoke_device": _revoke_device,
+}

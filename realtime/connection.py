@@ -1,0 +1,321 @@
+"""An authenticated socket at work: feeds its session with facts, carries out its reads, pumps its frames out."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+from conversations import feed, log, messages, services
+from conversations.errors import Forbidden, RateLimited, TetherError, Unavailable
+from conversations.events import Position, now_text
+from conversations.log import Cursor
+
+from . import commands, frames, limits, outgoing
+from .auth import Identity
+from .codes import LIMITS, MAX_FRAME_BYTES, PROTOCOL_VERSION
+from .node import Node
+from .session import FEED, Read, Session
+
+# A WebSocket frame holds what is queued, up to this; below the limit by the brackets of a batch and one answer.
+FRAME_BYTES = MAX_FRAME_BYTES - 16 * 1024
+QUIET_SECONDS = 2.0
+RETRY_SECONDS = 0.5
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+logger = structlog.get_logger(__name__)
+
+
+class Connection:
+    """What the frames of one socket do. ``session`` decides what may be sent."""
+
+    def __init__(self, node: Node, identity: Identity, device_id: str, send: Send) -> None:
+        self.node = node
+        self.identity = identity
+        self.user_id = identity.user_id
+        self.device_id = device_id
+        self.conversation_id = ""
+        self.session = Session(settings.FLOW_WINDOW_BYTES)
+        self._send = send
+        self._pump: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self._stalled_at: float | None = None
+        self._sent_at = 0.0
+
+    # -- beginning
+
+    async def start(self, frame: frames.Auth) -> None:
+        """Tell who and where the client is, then open what it asked for. Raises Unavailable, TooLarge."""
+        latest = await services.find_latest_conversation(user_id=self.user_id)
+        head = (await feed.read(self.user_id, None)).head
+        self.conversation_id = latest.conversation_id
+        self.send(outgoing.encode(self._ready(latest, head)))
+        self.session.open_feed(_position(frame.feed), head)
+        wanted = {latest.conversation_id: None} if frame.opens_latest else frame.open or {}
+        for conversation_id, cursor in wanted.items():
+            self.session.open(conversation_id, _cursor(cursor))
+        self.wake()
+
+    def _ready(self, latest: services.Latest, head: Position) -> dict[str, Any]:
+        return {
+            "type": "system",
+            "event": "ready",
+            "session_id": latest.conversation_id,
+            "conversation_id": latest.conversation_id,
+            "recovered": latest.recovered,
+            "last_active": latest.last_active,
+            "message_count": latest.message_count,
+            "user": {"id": self.user_id, "username": self.identity.username},
+            "device_id": self.device_id,
+            "node": self.node.name,
+            "protocol": PROTOCOL_VERSION,
+            "heartbeat_seconds": settings.HEARTBEAT_SECONDS,
+            "server_time": now_text(),
+            "limits": LIMITS | {"flow_window_bytes": settings.FLOW_WINDOW_BYTES},
+            "feed": head.wire(),
+        }
+
+    # -- what the client says
+
+    async def say(self, texts: list[frames.Text]) -> None:
+        """Append messages in order, each answered by its `ack` or `error`; those of one moment together."""
+        granted = await self._granted("messages", len(texts))
+        tasks = [self._say_one(text) for text in texts[:granted]]
+        results = [await tasks[0]] if len(tasks) == 1 else await asyncio.gather(*tasks)
+        said: dict[str, list[tuple[log.Appended, log.Draft]]] = {}
+        for done in results:
+            if done is not None:
+                said.setdefault(done[0], []).append(done[1:])
+        for conversation_id, appended in said.items():
+            log.announce_appended(conversation_id, appended)
+            for where, draft in appended:
+                if where.is_next:
+                    self.node.runner.start_soon(conversation_id, draft.turn_id, 0)
+        if granted < len(texts):
+            await self._refuse_texts(texts[granted:])
+        self.wake()
+
+    async def _say_one(self, text: frames.Text) -> tuple[str, log.Appended, log.Draft] | None:
+        conversation_id = text.conversation_id or self.conversation_id
+        draft = messages.draft_message(
+            user_id=self.user_id,
+            device_id=self.device_id,
+            client_id=text.client_id,
+            content=text.content,
+            respond=text.respond,
+            if_seq=text.if_seq,
+            retry=text.retry,
+        )
+        try:
+            where = await messages.append_draft(conversation_id, self.user_id, self.device_id, draft)
+        except Exception as error:
+            problem = self.as_problem(error)
+            self.send(outgoing.error(problem, client_id=text.client_id, conversation_id=conversation_id))
+            return None
+        self.send(outgoing.ack(text.client_id, conversation_id, where.message_id, where.seq, where.duplicate))
+        return conversation_id, where, draft
+
+    async def _granted(self, kind: str, count: int) -> int:
+        """Return how many of so many the user's bucket grants now; all of them if the bucket cannot be asked."""
+        try:
+            if not await limits.take(self.user_id, kind, count):
+                return count
+            granted = 0
+            while granted < count and not await limits.take(self.user_id, kind, 1):
+                granted += 1
+            return granted
+        except Unavailable:
+            return count  # the append itself will say so
+
+    async def _refuse_texts(self, texts: list[frames.Text]) -> None:
+        wait = max(0.1, await limits.take(self.user_id, "messages", 1))
+        error = RateLimited("Too many messages; wait a little.", retry_after=round(wait, 2))
+        for text in texts:
+            conversation_id = text.conversation_id or self.conversation_id
+            self.send(outgoing.error(error, client_id=text.client_id, conversation_id=conversation_id))
+
+    async def obey(self, command: frames.Command) -> None:
+        """Carry a command out and answer it."""
+        try:
+            if not await self._granted("commands", 1):
+                raise RateLimited("Too many commands; wait a little.", retry_after=1)
+            self.send(await commands.run(self, command))
+        except Exception as error:
+            problem = self.as_problem(error)
+            self.send(outgoing.error(problem, id=command.id, conversation_id=command.conversation_id))
+        self.wake()
+
+    def as_problem(self, error: Exception) -> TetherError:
+        """Return the error as the wire tells it; what is our own fault is logged under an id."""
+        if isinstance(error, TetherError):
+            return error
+        fault = secrets.token_hex(8)
+        logger.error("socket.fault", fault=fault, user_id=self.user_id, exc_info=error)
+        return TetherError("Something went wrong here; try again.", data={"fault": fault}, retry_after=1)
+
+    def open(self, frame: frames.Open) -> None:
+        self.session.open(frame.conversation_id, _cursor(frame.cursor))
+        self.wake()
+
+    def close(self, conversation_id: str) -> None:
+        self.session.close(conversation_id)
+
+    def confirm(self, count: int) -> None:
+        if self.session.confirm(count):
+            self._stalled_at = None
+            self._room.set()
+            self.wake()
+
+    def beat(self, frame: frames.Heartbeat) -> None:
+        """Answer with the heads, and read again what the client's cursors show to be missing."""
+        settled = self.session.has_arrived() or time.monotonic() - self._sent_at > QUIET_SECONDS
+        for conversation_id, cursor in (frame.cursors or {}).items():
+            self.session.claims(conversation_id, Cursor(cursor.epoch, cursor.seq, cursor.chain or ""), settled=settled)
+        position = _position(frame.feed)
+        if position is not None:
+            self.session.claims(FEED, Cursor(*position), settled=settled)
+        heads = self.session.cursors()
+        for conversation_id in heads:
+            known = self.node.heads.get(conversation_id)
+            if known and known.position.seq > heads[conversation_id]["seq"]:
+                heads[conversation_id] = known.position.wire()
+        self.send(outgoing.heartbeat(heads, self.session.feed_cursor()))
+        self.wake()
+
+    # -- what the layer says
+
+    def announced(self, message: dict[str, Any]) -> None:
+        session = self.session
+        match message["type"]:
+            case "entries":
+                session.entries(message["c"], message["e"], message["i"])
+            case "piece":
+                session.piece(message["c"], message["t"], message["a"], message["n"], message["f"])
+            case "feed":
+                session.feed_entry(message["e"], message["s"], message["h"], message["f"])
+            case "hint":
+                if message.get("d") != self.device_id:
+                    session.hint(message["c"], message["f"])
+            case "direct":
+                if not session.is_full:
+                    session.push(message["f"])
+            case "doubt":
+                session.doubt()
+
+    # -- frames out
+
+    def send(self, frame: str) -> None:
+        self.session.push(frame)
+        self._wake_pump()
+
+    def wake(self) -> None:
+        """Let the pump and the reader look whether there is something to do."""
+        self._wake_pump()
+        if self.session.reads and self._reader is None:
+            self._reader = asyncio.get_running_loop().create_task(self._read(), name="reader")
+
+    def _wake_pump(self) -> None:
+        if self.session.out and self._pump is None:
+            self._pump = asyncio.get_running_loop().create_task(self._pump_out(), name="pump")
+
+    async def _pump_out(self) -> None:
+        """The only writer of this socket: everything queued goes out in as few WebSocket frames as fit."""
+        try:
+            while self.session.out:
+                out, self.session.out = self.session.out, []
+                self._sent_at = time.monotonic()
+                for text in packed(out):
+                    size = len(text) if text.isascii() else len(text.encode())
+                    self.session.sent(size)
+                    await self._send({"type": "websocket.send", "text": text})
+                if not self.session.out:
+                    self.session.emptied()
+        finally:
+            self._pump = None
+
+    async def _read(self) -> None:
+        try:
+            while self.session.reads:
+                await self._read_one(self.session.reads.popleft())
+                self._wake_pump()
+        finally:
+            self._reader = None
+
+    async def _read_one(self, read: Read) -> None:
+        conversation_id = read.conversation_id
+        try:
+            if conversation_id == FEED:
+                assert read.cursor is not None
+                cursor = Position(read.cursor.epoch or 0, read.cursor.seq, read.cursor.chain)
+                self.session.feed_page(await feed.read(self.user_id, cursor))
+            else:
+                page = await log.read(conversation_id, self.user_id, read.cursor, most_bytes=read.most_bytes)
+                self.session.page(conversation_id, page)
+        except Forbidden as error:
+            frame = outgoing.error(error, conversation_id=conversation_id)
+            self.session.read_failed(conversation_id, frame, gone=True)
+        except Exception as error:
+            self.as_problem(error)
+            self.session.read_failed(conversation_id, "", gone=False)  # the node's next poll tries again
+
+    # -- time and the end
+
+    async def has_room(self) -> None:
+        """Wait while the client leaves twice the window unconfirmed: nobody's answers pile up here."""
+        while self.session.unconfirmed_bytes > 2 * settings.FLOW_WINDOW_BYTES:
+            self._room.clear()
+            await self._room.wait()
+
+    def tick(self, now: float) -> None:
+        if not self.session.is_stalled:
+            self._stalled_at = None
+        elif self._stalled_at is None:
+            self._stalled_at = now
+        self.wake()
+
+    def stalled_seconds(self, now: float) -> float:
+        """Return since when the client has left a full window unconfirmed, without any progress."""
+        return 0.0 if self._stalled_at is None or not self.session.is_full else now - self._stalled_at
+
+    async def finish_sending(self) -> None:
+        if self._pump is not None:
+            await asyncio.wait([self._pump], timeout=1)
+
+    async def stop(self) -> None:
+        tasks = [task for task in (self._pump, self._reader) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def packed(out: list[str]) -> list[str]:
+    """Return WebSocket frames: one frame as it is, several as an array, each array below the size limit."""
+    if len(out) == 1:
+        return out
+    texts, start, size = [], 0, 0
+    for index, frame in enumerate(out):
+        length = len(frame) if frame.isascii() else len(frame.encode())
+        if size and size + length > FRAME_BYTES:
+            texts.append(_batch(out[start:index]))
+            start, size = index, 0
+        size += length + 1
+    texts.append(_batch(out[start:]))
+    return texts
+
+
+def _batch(out: list[str]) -> str:
+    return out[0] if len(out) == 1 else "[" + ",".join(out) + "]"
+
+
+def _cursor(cursor: frames.Cursor | None) -> Cursor | None:
+    return None if cursor is None else Cursor(cursor.epoch, cursor.seq, cursor.chain or "")
+
+
+def _position(cursor: frames.Cursor | None) -> Position | None:
+    return None if cursor is None else Position(cursor.epoch or 0, cursor.seq, cursor.chain or "")

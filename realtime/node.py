@@ -1,0 +1,241 @@
+"""One node: everything a process shares among its sockets, from its start to its end.
+
+`serve` starts it before it listens and drains it on SIGTERM; under plain daphne the first connection starts it.
+"""
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+from channels.layers import get_channel_layer
+from django.conf import settings
+
+from conversations import keys, log, revocations, store
+from conversations.announce import tell_users
+from conversations.archive import Archiver
+from conversations.assistant.service import Assistant
+from conversations.errors import TetherError
+from conversations.feed import teller
+from conversations.runner import SWEEP_SECONDS, TurnRunner
+
+from . import outgoing, preflight
+from .codes import CloseCode
+from .registry import Registry
+
+if TYPE_CHECKING:  # sockets belong to a node, and know it
+    from .consumers import SocketConsumer
+
+TICK_SECONDS = 1.0
+REVOCATION_SECONDS = 2.0
+RENEW_SECONDS = 10.0
+RECORD_SECONDS = 2.0
+RECORD_TTL_SECONDS = 6
+# Clients of a draining node come back spread over this time, not all at once.
+RETURN_SECONDS = 2.0
+HEADS_AT_ONCE = 500
+
+logger = structlog.get_logger(__name__)
+
+
+def tether_version() -> str:
+    try:
+        return version("tether")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+class Node:
+    """Sockets, turns and the periodic work of this process."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self.sockets: set[SocketConsumer] = set()
+        self.heads: dict[str, log.Head] = {}
+        self.draining = False
+        self.ready = False
+        self.registry = Registry(self.name)
+        self.assistant = Assistant()
+        self.runner = TurnRunner(self.name, self.assistant)
+        self.archiver = Archiver(self.name)
+        self._started_at = time.time()
+        self._lag_ms = 0.0
+        self._due: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- start and end
+
+    async def start(self) -> list[str]:
+        """Check what the node stands on, start its tasks, and return a line about each thing it runs on.
+
+        Raises StartRefused with the one line to print.
+        """
+        lines = await preflight.check()
+        await store.load_scripts()
+        await self.assistant.start()
+        from .consumers import TurnConsumer  # a consumer needs the node; only here does the node need a consumer
+
+        turn_consumer = TurnConsumer()
+        scope = {"type": "channel", "runner": self.runner}
+        for name, work in {
+            "ticks": self._every(TICK_SECONDS, self._tick),
+            "revocations": self._every(REVOCATION_SECONDS, self._poll_revocations),
+            "renewals": self._every(RENEW_SECONDS, self.registry.renew),
+            "record": self._every(RECORD_SECONDS, self._record),
+            "sweep": self._every(SWEEP_SECONDS, self._sweep),
+            "turns": turn_consumer(scope, self._due.get, None),
+            "archiver": self.archiver.run(),
+            "feeds": teller.run(),
+        }.items():
+            self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
+        self._last_revocation, _ = await revocations.read_since("")
+        self.ready = True
+        logger.info("node.started", node=self.name)
+        return lines
+
+    async def drain(self) -> None:
+        """Take no more, hand the turns back, say goodbye to every socket, and stop. The listener is closed before."""
+        self.draining = True
+        self.ready = False
+        logger.info("node.draining", node=self.name, connections=len(self.sockets), turns=self.runner.running)
+        handing_back = asyncio.get_running_loop().create_task(self.runner.drain())
+        for consumer in list(self.sockets):
+            consumer.close_soon(CloseCode.RESTART, "This node is being restarted.", self.spread_seconds())
+        await handing_back
+        await self._all_left(timeout_seconds=3)
+        await self.stop()
+
+    async def _all_left(self, *, timeout_seconds: float) -> None:
+        deadline = time.monotonic() + timeout_seconds
+        while self.sockets and time.monotonic() < deadline:  # noqa: ASYNC110  # no event for "the last one left"
+            await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            with store.mapped_errors():
+                await store.client().delete(keys.node(self.name))
+        except TetherError:
+            pass  # the record expires by itself
+        await get_channel_layer().flush()
+        await store.close()
+        logger.info("node.stopped", node=self.name)
+
+    def spread_seconds(self) -> float:
+        return round(random.uniform(0.1, RETURN_SECONDS), 2)
+
+    # -- periodic work
+
+    async def _every(self, seconds: float, work: Any) -> None:
+        """Repeat the work. An outage of Redis or the database is logged once it ends one round, and waited out."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except TetherError as error:
+                logger.warning("node.waits", work=work.__name__, error=str(error) or error.code)
+            except Exception:
+                logger.exception("node.fault", work=work.__name__, fault=secrets.token_hex(8))
+
+    async def _tick(self) -> None:
+        before = time.monotonic()
+        await asyncio.sleep(0)
+        now = time.monotonic()
+        self._lag_ms = (now - before) * 1000
+        for consumer in list(self.sockets):
+            consumer.tick(
+                now,
+                auth_seconds=settings.AUTH_TIMEOUT_SECONDS,
+                heartbeat_seconds=settings.HEARTBEAT_SECONDS,
+                flow_seconds=settings.FLOW_TIMEOUT_SECONDS,
+            )
+        await self._poll_heads()
+
+    async def _poll_heads(self) -> None:
+        """Compare every open conversation with its log: a lost last announcement heals here."""
+        open_here: dict[str, list[Any]] = {}
+        for consumer in self.sockets:
+            if consumer.connection is not None:
+                for conversation_id in consumer.connection.session.conversations:
+                    open_here.setdefault(conversation_id, []).append(consumer.connection)
+        wanted = list(open_here)
+        found: dict[str, log.Head] = {}
+        for start in range(0, len(wanted), HEADS_AT_ONCE):
+            found |= await log.heads(wanted[start : start + HEADS_AT_ONCE])
+        self.heads = found
+        for conversation_id, connections in open_here.items():
+            for connection in connections:
+                connection.session.head(conversation_id, found.get(conversation_id))
+                connection.wake()
+
+    async def _poll_revocations(self) -> None:
+        self._last_revocation, revoked = await revocations.read_since(self._last_revocation)
+        for each in revoked:
+            for consumer in list(self.sockets):
+                consumer.revoke(each)
+
+    async def _sweep(self) -> None:
+        for conversation_id in await self.runner.find_due():
+            self._due.put_nowait({"type": "turn.due", "conversation_id": conversation_id})
+
+    async def _record(self) -> None:
+        with store.mapped_errors():
+            await store.client().set(keys.node(self.name), orjson.dumps(self.facts()), ex=RECORD_TTL_SECONDS)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the node says of itself: in its record, and on /readyz."""
+        return {
+            "ready": self.ready,
+            "node": self.name,
+            "version": tether_version(),
+            "pid": os.getpid(),
+            "started": self._started_at,
+            "connections": len(self.sockets),
+            "turns": self.runner.running,
+            "lag_ms": round(self._lag_ms, 1),
+            "draining": self.draining,
+            "layer_dropped": get_channel_layer().dropped,
+        }
+
+    async def tell_presence(self, user_id: str) -> None:
+        """Tell a user's sockets which of the user's devices are here now."""
+        try:
+            devices = await self.registry.devices(user_id)
+        except TetherError:
+            return  # presence is a hint
+        frame = outgoing.encode({"type": "presence", "user_id": user_id, "devices": devices})
+        tell_users([user_id], {"type": "direct", "f": frame})
+
+
+_node: Node | None = None
+_starting: asyncio.Task[list[str]] | None = None
+
+
+def this_node() -> Node | None:
+    return _node
+
+
+def make_node(name: str) -> Node:
+    """Make this process' node; `start` it before it is needed."""
+    global _node
+    _node = Node(name)
+    return _node
+
+
+async def running_node() -> Node:
+    """Return this process' node, started. Under plain daphne the first connection starts it."""
+    global _starting
+    node = _node or make_node(settings.NODE_NAME)
+    if not node.ready and not node.draining:
+        if _starting is None:
+            _starting = asyncio.get_running_loop().create_task(node.start(), name="node start")
+        await asyncio.shield(_starting)
+    return node
