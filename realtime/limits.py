@@ -37,14 +37,28 @@ def parse_rate(text: str) -> Rate | None:
 
 
 async def take(user_id: str, kind: str, count: int = 1) -> float:
-    """Take ``count`` tokens of ``kind`` (messages or commands) from the user's bucket.
+    """Take ``count`` tokens of ``kind`` (messages or commands) from the user's bucket, or none.
 
-    Returns 0.0 if granted, else the seconds after which it would be; then nothing is taken.
+    Returns 0.0 if granted, else the seconds after which it would be: never, for more than a bucket holds.
     Raises Unavailable; the tokens may be gone.
     """
+    _, wait_seconds = await _ask(user_id, kind, count, count)
+    return wait_seconds
+
+
+async def take_some(user_id: str, kind: str, count: int) -> tuple[int, float]:
+    """Take up to ``count`` tokens, as many as there are.
+
+    Returns (how many were taken, the seconds until one more would be; 0.0 if all were taken).
+    Raises Unavailable; the tokens may be gone.
+    """
+    return await _ask(user_id, kind, count, 1)
+
+
+async def _ask(user_id: str, kind: str, count: int, least: int) -> tuple[int, float]:
     rate = parse_rate(getattr(settings, SETTINGS[kind]))
     if rate is None:
-        return 0.0
-    args = [rate.capacity, rate.per_second, count]
-    wait_ms: int = await run_script("take_tokens", [keys.bucket(user_id, kind)], args)
-    return wait_ms / 1000
+        return count, 0.0
+    args = [rate.capacity, rate.per_second, count, least]
+    taken, wait_ms = await run_script("take_tokens", [keys.bucket(user_id, kind)], args)
+    return taken, wait_ms / 1000

@@ -6,7 +6,7 @@ import pytest
 
 from conversations import keys, store
 from conversations.errors import Unavailable
-from realtime.limits import take
+from realtime.limits import take, take_some
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +42,16 @@ async def test_users_and_kinds_have_buckets_of_their_own():
     assert await take("7", "commands") == 0.0
 
 
-async def test_more_than_a_bucket_holds_is_granted_when_full_and_waited_for_afterwards():
-    assert await take("7", "messages", 8) == 0.0
-    assert 47 < await take("7", "messages") <= 48
+async def test_more_than_a_bucket_holds_is_never_granted_at_once():
+    assert await take("7", "messages", 8) == 36.0
+    assert await take("7", "messages", 5) == 0.0
+
+
+async def test_of_many_as_many_are_granted_as_there_are():
+    assert await take_some("7", "messages", 2) == (2, 0.0)
+    granted, wait_seconds = await take_some("7", "messages", 8)
+    assert (granted, 11 < wait_seconds <= 12) == (3, True)
+    assert (await take_some("7", "messages", 8))[0] == 0
 
 
 async def test_many_at_once_get_exactly_what_there_is():
@@ -62,6 +69,7 @@ async def test_off_does_not_ask_redis(settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     await store.close()
     assert await take("7", "messages", 1000) == 0.0
+    assert await take_some("7", "messages", 1000) == (1000, 0.0)
 
 
 async def test_without_redis_nothing_is_granted(settings):
