@@ -5,7 +5,7 @@ The log decides and is durable first; the database keeps what only people change
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db.models import Q
@@ -76,8 +76,7 @@ async def _newest_items(user_id: str, *, archived: bool, limit: int, before: str
     ).select_related("conversation")
     page_filter = Q()
     if before:
-        at, _, conversation_id = before.partition("/")
-        page_filter = _older_than(at, conversation_id)
+        page_filter = await _before(user_id, before)
     order = ("-conversation__last_active_at", "conversation_id")
     found = {str(m.conversation_id): m async for m in rows.filter(page_filter).order_by(*order)[:limit]}
     if not before:
@@ -92,19 +91,34 @@ async def _newest_items(user_id: str, *, archived: bool, limit: int, before: str
     return items[:limit]
 
 
-def _older_than(at: str, conversation_id: str) -> Q:
+async def _before(user_id: str, mark: str) -> Q:
+    """Return what lies after the last item a client has: its `last_active`, its id, or both with a slash."""
+    at, _, conversation_id = mark.rpartition("/") if "/" in mark else (mark, "", "")
     try:
         time = datetime.fromisoformat(at)
     except ValueError:
-        return Q(pk=None)
-    # The mark has milliseconds, the row microseconds.
-    next_ms = time + timedelta(milliseconds=1)
-    same = Q(
-        conversation__last_active_at__gte=time,
-        conversation__last_active_at__lt=next_ms,
-        conversation_id__gt=conversation_id or None,
-    )
-    return Q(conversation__last_active_at__lt=time) | (same if conversation_id else Q(pk=None))
+        row = (
+            await Member.objects.filter(user_id=user_id, conversation_id=_uuid(mark))
+            .select_related("conversation")
+            .afirst()
+        )
+        if row is None:
+            return Q(pk=None)
+        time, conversation_id = row.conversation.last_active_at, mark
+    # The wire has milliseconds, the row microseconds.
+    start = time.replace(microsecond=time.microsecond // 1000 * 1000)
+    older = Q(conversation__last_active_at__lt=start)
+    if not conversation_id:
+        return older
+    same = Q(conversation__last_active_at__lt=start + timedelta(milliseconds=1))
+    return older | (same & Q(conversation_id__gt=_uuid(conversation_id)))
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(int=0)
 
 
 def _item(user_id: str, member: Member, brief: log.Brief | None) -> dict[str, Any]:

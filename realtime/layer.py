@@ -47,7 +47,7 @@ class TetherChannelLayer(RedisPubSubChannelLayer):
         loop = asyncio.get_running_loop()
         layer: TetherLoopLayer | None = self._layers.get(loop)
         if layer is None:
-            layer = self._layers[loop] = TetherLoopLayer(*self._args, **self._kwargs, channel_layer=self)
+            layer = self._layers[loop] = TetherLoopLayer(channel_layer=self, **self._kwargs)
             _wrap_close(self, loop)  # a loop that ends closes its connections
         return layer
 

@@ -23,7 +23,9 @@ if (tonumber(meta[5]) or 0) >= tonumber(most) then return { 'FULL' } end
 push(at, conversation_id, 'message', body)
 redis.call('SET', KEYS[8], string.format('%d %s', at.seq, message_id), 'EX', ttl)
 local members = count_message(at, source, user, preview, now)
-if not meta[6] or meta[6] == '' then redis.call('HSET', META, 'title', title) end
+if not meta[6] or meta[6] == '' then
+  redis.call('HSET', META, 'title', title, 'first_words', title)
+end
 mark_dirty(conversation_id, now)
 
 local is_next = 0
