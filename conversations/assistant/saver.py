@@ -21,7 +21,7 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
-from langgraph.checkpoint.serde.types import INTERRUPT
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 from redis.exceptions import ResponseError
 from redisvl.query import FilterQuery  # type: ignore[import-untyped]
 from redisvl.query.filter import FilterExpression, Num, Tag  # type: ignore[import-untyped]
@@ -125,6 +125,10 @@ class FencedRedisSaver(AsyncRedisSaver):
         task_path: str = "",
     ) -> None:
         """Store what one task has written, to be applied with its superstep. Raises Fenced, Unavailable."""
+        if any(channel == ERROR for channel, _ in writes):
+            # A task that was cancelled or failed while it wrote: half of its writes without its way on
+            # would pass for a finished task when the run is resumed.
+            writes = [write for write in writes if write[0] in WRITES_IDX_MAP]
         if not writes:
             return
         settled = config["configurable"]

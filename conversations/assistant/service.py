@@ -3,6 +3,7 @@
 The head checkpoint's metadata says whose turn it is (turn_id); the saver's fence keeps late writers out.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 from django.conf import settings
 from django.utils.module_loading import import_string
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
@@ -106,7 +107,8 @@ class Assistant:
         snapshot = await self.graph.aget_state(_config(job))
         if _metadata(snapshot).get("ended"):
             return _ended(snapshot.values)
-        if not snapshot.next:
+        # Not `next`: it is empty already when a task's writes are stored but its superstep is not.
+        if not snapshot.tasks:
             return _done(snapshot.values)
         given = {each.id: answers[each.id] for each in snapshot.interrupts if each.id in answers}
         if snapshot.interrupts and not given:
@@ -117,6 +119,8 @@ class Assistant:
         control = self.controls[job.turn_id] = RunControl()
         try:
             values = await _relay(self.graph, job, given, control, sink)
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError  # which LangGraph swallows when it comes while it tidies up
             interrupts = values.get("__interrupt__", ())
             return _waiting(values, interrupts) if interrupts else _done(values)
         except GraphDrained:
@@ -150,9 +154,15 @@ class Assistant:
         if not metadata and job.seq > 1:
             return  # no state to add to: the next turn rebuilds it from the transcript, this answer included
         update = _open_ends(snapshot, job, mine)
+        # An answer that came whole just before the end gives way to what was sent of it.
+        answer = _answer(snapshot.values) if mine and not snapshot.tasks else None
+        answer_id = answer.id if answer else f"{job.turn_id}-{status}"
         if text:
-            update.append(AIMessage(Limit().take(text), id=f"{job.turn_id}-{status}"))
-        as_node = "update_context" if "update_context" in self.graph.nodes else "__input__"
+            update.append(AIMessage(Limit().take(text), id=answer_id))
+        elif answer:
+            update.append(RemoveMessage(str(answer_id)))
+        # As if the graph's last node had said it; what that would start, the next input discards.
+        as_node = list(self.graph.nodes)[-1]
         await self.graph.aupdate_state(_config(job, ended=status), {"messages": update}, as_node)
 
     async def prune(self, conversation_id: str, turn_id: str) -> None:
