@@ -13,6 +13,7 @@ export class Feed {
   cursor = null;
   items = new Map(); // conversation_id -> {conversation_id, title, preview, unread, head, pinned, rank}
   more = false;
+  mark = null; // what to ask for the next page by
   fetching = false;
   #held = [];
   #hidden = new Map();
@@ -33,7 +34,7 @@ export class Feed {
   take({ items, more, feed }) {
     this.fetching = false;
     this.items = new Map();
-    this.more = Boolean(more);
+    this.#page(items, more);
     for (const item of [...items].reverse()) this.#put(item.conversation_id, item);
     this.cursor = feed;
     const held = this.#held.splice(0);
@@ -46,7 +47,7 @@ export class Feed {
     const lowest = Math.min(0, ...[...this.items.values()].map((item) => item.rank));
     const fresh = items.filter((item) => !this.items.has(item.conversation_id));
     fresh.forEach((item, index) => this.items.set(item.conversation_id, { ...item, rank: lowest - 1 - index }));
-    this.more = Boolean(more);
+    this.#page(items, more);
   }
 
   /** The cursor is of no use any more. */
@@ -60,6 +61,12 @@ export class Feed {
     if (how !== "next") return how === "old" ? "ignored" : "gap";
     this.cursor = cursorOf(frame);
     return this.#kinds[frame.event]?.(frame.data ?? {}) ?? "applied";
+  }
+
+  #page(items, more) {
+    const last = items.at(-1);
+    this.more = Boolean(more && last);
+    this.mark = last ? `${last.last_active}/${last.conversation_id}` : null;
   }
 
   #hold(frame) {

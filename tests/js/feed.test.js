@@ -72,6 +72,7 @@ test("reading up to the head clears the count of unread, reading less does not",
 
 test("a further page goes below", () => {
   const feed = listed([item(C)]);
-  feed.extend({ items: [item(C), item(D)], more: false });
+  feed.extend({ items: [item(C), item(D, { last_active: "2026-01-01T00:00:00.000Z" })], more: true });
   assert.deepEqual(order(feed), [C, D]);
+  assert.equal(feed.mark, `2026-01-01T00:00:00.000Z/${D}`);
 });

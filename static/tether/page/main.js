@@ -158,9 +158,8 @@ async function markRead(conversation) {
 }
 
 async function showMoreItems() {
-  const last = client.feed.sorted().at(-1);
-  const before = last?.last_active ?? last?.conversation_id;
-  client.feed.extend(await client.command("list_conversations", { before, limit: 100 }));
+  const page = { before: client.feed.mark, limit: 100 };
+  client.feed.extend(await client.command("list_conversations", page));
   render();
 }
 

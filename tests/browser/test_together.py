@@ -1,0 +1,86 @@
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(180)
+WORDS = " ".join(f"w{number}" for number in range(1, 121))
+
+
+def test_two_windows_of_one_user_show_the_same_messages_in_the_same_order(both):
+    first, second = both
+    first.say("one")
+    second.say("two")
+    seen = first.wait_for_lines(4)
+    assert second.wait_for_lines(4) == seen
+    assert sorted(seen) == [
+        ("assistant", "echo: one"),
+        ("assistant", "echo: two"),
+        ("user", "one"),
+        ("user", "two"),
+    ]
+
+
+def test_an_answer_appears_piece_by_piece_in_both_windows(both):
+    first, second = both
+    first.say("/words 120")
+    for window in both:
+        window.wait_for_writing("w5")
+        assert len(window.writing().text_content() or "") < len(WORDS)
+    assert first.wait_for_lines(2)[1] == ("assistant", WORDS)
+    assert second.wait_for_lines(2) == first.lines()
+
+
+def test_a_page_that_is_reloaded_in_mid_answer_goes_on_with_it(both):
+    first, _ = both
+    first.say("/words 120")
+    first.wait_for_writing("w10 ")
+    first.page.reload()
+    first.wait_for_writing("w20 ")
+    assert first.wait_for_lines(2)[1] == ("assistant", WORDS)
+
+
+def test_a_node_killed_in_mid_answer_costs_neither_window_a_word(both, cluster):
+    first, second = both
+    first.say("/words 120")
+    for window in both:
+        window.wait_for_writing("w20 ")
+    cluster.kill_node(first.detail("node"))
+    expect(second.page.locator("#writing .note")).to_contain_text("Another node", timeout=20_000)
+    for window in both:
+        assert window.wait_for_lines(2, seconds=40) == [("user", "/words 120"), ("assistant", WORDS)]
+        window.wait_for_state("live")
+
+
+def test_what_is_written_offline_is_sent_when_the_network_is_back(both):
+    first, second = both
+    first.page.context.set_offline(True)
+    first.wait_for_state("offline")
+    first.say("from the tunnel")
+    first.say("and out of it")
+    expect(first.page.locator("#pending .message")).to_have_count(2)
+    second.say("meanwhile")
+    second.wait_for_lines(2)
+    first.page.context.set_offline(False)
+    seen = second.wait_for_lines(6)
+    assert first.wait_for_lines(6) == seen
+    assert [text for role, text in seen if role == "user"] == ["meanwhile", "from the tunnel", "and out of it"]
+
+
+def test_a_failed_answer_says_why_and_the_conversation_goes_on(both):
+    first, second = both
+    first.say("/fail")
+    for window in both:
+        expect(window.page.locator("#lines .notice[data-kind='turn.failed']")).to_contain_text("No answer")
+    second.say("still there?")
+    assert first.wait_for_lines(3)[-1] == ("assistant", "echo: still there?")
+
+
+def test_a_message_elsewhere_shows_in_the_list_as_unread(both):
+    first, second = both
+    second.begin()
+    first.say("look here")
+    first.wait_for_lines(2)
+    item = second.page.locator("#items .item", has_text="echo: look here")
+    expect(item.locator(".unread")).to_be_visible()
+    item.click()
+    second.wait_for_lines(2)
+    expect(item.locator(".unread")).to_be_hidden()

@@ -1,0 +1,83 @@
+"""One window of a user, in words of the page: what it says, shows and does."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+# What Chromium itself writes when a server or a network is gone, which the tests bring about.
+NETWORK = re.compile(r"WebSocket connection to|net::ERR_|Failed to load resource|Error during WebSocket handshake")
+PATIENCE_MS = 20_000
+
+
+class Window:
+    def __init__(self, page: Page, address: str):
+        self.page, self.address = page, address
+        self.complaints = []
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._heard)
+
+    def _heard(self, message):
+        if message.type in ("error", "warning") and not NETWORK.search(message.text):
+            self.complaints.append(message.text)
+
+    def sign_in(self, username, password):
+        self.page.goto(self.address + "/login/")
+        self.page.fill("[name=username]", username)
+        self.page.fill("[name=password]", password)
+        self.page.click("button.primary")
+        self.wait_for_state("live")
+
+    def sign_out(self):
+        self.page.click("#sign-out button")
+        self.page.wait_for_url("**/login/")
+
+    def wait_for_state(self, state):
+        expect(self.page.locator("#state")).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
+
+    def begin(self):
+        """Begin a new conversation and return its path."""
+        before = self.page.url
+        self.page.locator("[data-new]:visible").first.click()
+        self.page.wait_for_url(lambda url: "/c/" in url and url != before)
+        expect(self.page.locator("#nothing-said")).to_be_visible(timeout=PATIENCE_MS)
+        return self.page.url.removeprefix(self.address)
+
+    def visit(self, path):
+        self.page.goto(self.address + path)
+        self.wait_for_state("live")
+        return self
+
+    def say(self, text):
+        self.page.fill("#say", text)
+        self.page.press("#say", "Enter")
+
+    def choose(self, action):
+        self.page.click("#menu-button")
+        self.page.click(f"[data-action={action}]")
+
+    def confirm(self, text=None):
+        if text is not None:
+            self.page.fill("#ask-value", text)
+        self.page.click("#ask-ok")
+
+    def lines(self):
+        """What was said, in order, as (role, text)."""
+        read = "all => all.map(line => [line.dataset.role, line.querySelector('.text').textContent])"
+        return [tuple(line) for line in self.page.locator("#lines .message").evaluate_all(read)]
+
+    def wait_for_lines(self, count, seconds=20):
+        expect(self.page.locator("#lines .message")).to_have_count(count, timeout=seconds * 1000)
+        return self.lines()
+
+    def writing(self):
+        return self.page.locator("#writing .fresh")
+
+    def wait_for_writing(self, text):
+        expect(self.writing()).to_contain_text(text, timeout=PATIENCE_MS)
+
+    def detail(self, name):
+        return self.page.locator(f"[data-detail={name}]").text_content()
+
+    def titles(self):
+        return self.page.locator("#items .title").all_text_contents()
