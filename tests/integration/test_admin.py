@@ -15,7 +15,7 @@ from conversations import revocations
 from conversations.models import Conversation, Device, Event, Installation, Member, Message, Token, Turn, User
 from conversations.tokens import create_token, find_token
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 NOW = timezone.now()
 MODELS = [User, Conversation, Member, Device, Token, Turn, Event, Message, Installation]

@@ -14,7 +14,7 @@ from conversations.models import Device, Token, User
 from conversations.tokens import create_token, find_token, revoke_token
 from realtime.auth import DEVICES_KEPT, Identity, admit_device, identify
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 ORIGIN = "https://chat.example.org"
 

@@ -18,7 +18,7 @@ from conversations.models import Device, Token, User
 from conversations.revocations import KEPT, aannounce, announce, read_since
 from conversations.tokens import create_token, revoke_token
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 PASSWORD = "correct horse battery"
 
