@@ -136,3 +136,8 @@ DATABASE = "tether:database"
 def node(name: str) -> str:
     """String, a few seconds: a node's record of itself as JSON."""
     return f"node:{name}"
+
+
+def first_conversation(user_id: str) -> str:
+    """String, a minute: the id of the conversation that is being made for a user who has none."""
+    return f"{{u:{user_id}}}:first"

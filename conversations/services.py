@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from . import feed, log
+from . import feed, keys, log, store
 from .errors import TooLarge
 from .events import encode_body, time_text
 from .feed import teller
@@ -50,13 +50,23 @@ async def create_conversation(*, user_id: str, conversation_id: str = "", title:
     return conversation_id
 
 
+async def reserve_id(key: str, *, ttl_seconds: int) -> str:
+    """Return the new id that everybody gets who asks for this key within the time."""
+    with store.mapped_errors():
+        await store.client().set(key, str(uuid4()), ex=ttl_seconds, nx=True)
+        reserved = await store.client().get(key)
+    return str(reserved.decode())
+
+
 async def find_latest_conversation(*, user_id: str) -> Latest:
     """Return the conversation that was active last, or a new one."""
     items = await _newest_items(user_id, archived=False, limit=1)
     if items:
         item = items[0]
         return Latest(item["conversation_id"], True, item["last_active"], item["message_count"])
-    conversation_id = await create_conversation(user_id=user_id)
+    # Two devices that come at the same moment get the same new one.
+    conversation_id = await reserve_id(keys.first_conversation(user_id), ttl_seconds=60)
+    await create_conversation(user_id=user_id, conversation_id=conversation_id)
     return Latest(conversation_id, False, time_text(timezone.now()), 0)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import orjson
 from channels.db import database_sync_to_async
@@ -76,13 +75,10 @@ async def _once(call: Call, handler: Handler) -> dict[str, Any]:
 
 async def _new_conversation(call: Call) -> dict[str, Any]:
     # The id is reserved before anything is made, so that a repeat after a crash makes the same one.
-    key = keys.command(call.user_id, f"{call.id}.new")
-    with store.mapped_errors():
-        await store.client().set(key, str(uuid4()), ex=KEPT_SECONDS, nx=True)
-        reserved = await store.client().get(key)
+    reserved = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
     conversation_id = await services.create_conversation(
         user_id=call.user_id,
-        conversation_id=reserved.decode(),
+        conversation_id=reserved,
         title=call.args.title or "",
         topic=call.args.topic or "",
     )
