@@ -203,6 +203,9 @@ SCRIPTED_STEPS_FILE = env.str("SCRIPTED_STEPS_FILE", default="")
 # Where `CHAT_MODEL=local` finds its OpenAI-compatible server; `cluster` starts one and sets this.
 LOCAL_MODEL_URL = env.str("LOCAL_MODEL_URL", default="http://127.0.0.1:8089/v1")
 
+# -- the archive: a conversation idle for so long leaves Redis; its next reader brings it back
+PARK_AFTER_DAYS = env.float("PARK_AFTER_DAYS", default=7)
+
 # -- a node
 NODE_NAME = env.str("NODE_NAME", default="")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()

@@ -23,7 +23,7 @@ class LogPage(NamedTuple):
     title: str
     topic: str
     language: str
-    count: int
+    message_count: int
     preview: str
     active_ms: int
     reads: dict[str, int]  # user id -> seq
@@ -96,12 +96,16 @@ def continues(page: LogPage, epoch: int, archived_seq: int, archived_chain: str)
     return True
 
 
-async def confirm_pages(pages: list[LogPage]) -> int:
-    """Note what is archived, trim, and take dirty marks off; return how many logs are archived whole."""
+async def confirm_pages(pages: list[LogPage], told: set[str]) -> int:
+    """Note what is archived, trim, and take dirty marks off; return how many logs are archived whole.
+
+    The mark stays where the members' feeds are not told yet, so that the next pass does.
+    """
     replies = []
     for page in pages:
         archived = page.entries[-1].seq if page.entries else page.seq
-        args = [page.conversation_id, page.epoch, archived, page.stamp, KEPT_ENTRIES]
+        stamp = page.stamp if page.conversation_id in told else b""
+        args = [page.conversation_id, page.epoch, archived, stamp, KEPT_ENTRIES]
         replies.append(batcher().submit("archive_done", log.conversation_keys(page.conversation_id), args))
     return sum([await reply == 2 for reply in replies])
 

@@ -1,21 +1,34 @@
-"""Which database a Redis belongs to: two stores that do not fit lose data in silence, so they are refused."""
+"""Redis and database belong together: a log is only as good as the archive that it was copied to."""
 
-from . import store
+from django.db import DatabaseError
+
+from . import keys, store
 from .errors import StartRefused
 from .models import Installation
 
-OWNER_KEY = "tether:database"
 
+async def claim_redis() -> str:
+    """Bind this Redis to this database at the first start; return the installation's id.
 
-async def claim_redis() -> None:
-    """Mark this Redis as this database's, once. Raises StartRefused where it is another one's, Unavailable."""
-    row = await Installation.objects.afirst()
-    if row is None:
-        raise StartRefused("The database is empty: run `python manage.py migrate` first.")
+    Raises StartRefused where it belongs to another database or the tables are not made, Unavailable.
+    """
+    row = await _installation()
     with store.mapped_errors():
-        await store.client().set(OWNER_KEY, str(row.pk), nx=True)
-        owner = await store.client().get(OWNER_KEY)
-    if owner.decode() != str(row.pk):
+        await store.client().set(keys.DATABASE, str(row.pk), nx=True)
+        owner: str = (await store.client().get(keys.DATABASE)).decode()
+    if owner != str(row.pk):
         raise StartRefused(
-            "This Redis belongs to another database: set DATABASE_URL or REDIS_URL to the pair that belongs together."
+            f"This Redis belongs to another database (installation {owner}, ours is {row.pk}): "
+            "check REDIS_URL and DATABASE_URL, or give each database a Redis of its own"
         )
+    return owner
+
+
+async def _installation() -> Installation:
+    try:
+        row = await Installation.objects.order_by("created_at").afirst()
+    except DatabaseError as error:
+        raise StartRefused("the database has no tables yet: run `python manage.py migrate`") from error
+    if row is None:
+        raise StartRefused("the database is not prepared: run `python manage.py migrate`")
+    return row

@@ -1,38 +1,68 @@
 """Below the stream: what the archive knows of a log that Redis keeps only the newest part of, or nothing."""
 
+import asyncio
+import time
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db.models import F
-
-from . import log
-from .events import NO_CHAIN, Entry, Position, time_text
-from .models import Conversation, Event, Member, Message
+from . import keys, log, placing, store
+from .archive_base import load_base, take_epoch
+from .errors import Unavailable
+from .events import NO_CHAIN, Entry, message_item
+from .faults import point
+from .models import Conversation, Event, Message
+from .threads import in_database
 
 ROWS = 500
+LOCK_MS = 5_000
+WAIT_SECONDS = 5
+POLL_SECONDS = 0.02
 
 
 async def bring_back(conversation_id: str) -> bool:
     """Put a log that Redis does not hold back from the archive; return whether there is one now.
 
-    Parked whole: under its old epoch. Lost: under a new one, so that no cursor is silently reused.
+    Parked whole: under its old epoch. Lost: under a new one, so that no cursor is silently reused, and with the
+    turns that were not finished. Any number of callers at once make one log. Raises Unavailable.
     """
-    row = await Conversation.objects.filter(pk=conversation_id, status="active").afirst()
-    if row is None:
+    if not await Conversation.objects.filter(pk=conversation_id, status="active").aexists():
         return False
-    memberships = [m async for m in Member.objects.filter(conversation=row, left_seq=None)]
-    position = Position(row.epoch + 1, row.archived_seq, row.archived_chain)
-    await log.create(
-        conversation_id,
-        position=position,
-        cleared=row.cleared_seq,
-        born_ms="0",
-        meta={"title": row.title, "topic": row.topic, "count": row.message_count, "preview": row.preview},
-        members={str(m.user_id): m.role for m in memberships},
-        reads={f"r{m.user_id}": m.read_seq for m in memberships},
-    )
-    await Conversation.objects.filter(pk=conversation_id).aupdate(epoch=F("epoch") + 1)
-    return True
+    caller, deadline = str(uuid4()), time.monotonic() + WAIT_SECONDS
+    lock = [keys.bringing(conversation_id)]
+    while time.monotonic() < deadline:
+        # Only for quiet: without the lock, several epochs would be used up where one is enough.
+        if await store.run_script("hold_lease", lock, [caller, LOCK_MS]):
+            try:
+                return await _bring_back(conversation_id)
+            finally:
+                await asyncio.shield(store.run_script("hold_lease", lock, [caller, 0]))
+        if await _is_there(conversation_id):
+            return True
+        await asyncio.sleep(POLL_SECONDS)
+    raise Unavailable("This conversation is being brought back; try again.", retry_after=1)
+
+
+async def _is_there(conversation_id: str) -> bool:
+    with store.mapped_errors():
+        return bool(await store.client().exists(keys.meta(conversation_id)))
+
+
+async def _bring_back(conversation_id: str) -> bool:
+    if await _is_there(conversation_id):
+        return True
+    base = await in_database(load_base, conversation_id)
+    if base is None:
+        return False
+    with store.mapped_errors():
+        mark = await store.client().hget(keys.parked(keys.tag(conversation_id)), conversation_id)
+    parked = mark == b"%d %d %s" % (base.row.epoch, base.position.seq, base.position.chain.encode())
+    epoch = base.row.epoch if parked else await in_database(take_epoch, base.row)
+    point("bring_back.epoch_taken")
+    if epoch is not None:
+        position = base.position._replace(epoch=epoch)
+        await placing.place_log(placing.Placing(base, position, base.row.cleared_seq, with_turns=not parked))
+    # Where another one was faster there is a log as well, and as good.
+    return await _is_there(conversation_id)
 
 
 async def read_below(conversation_id: str, cursor: "log.Cursor", *, first_kept: int) -> list[Entry] | None:
@@ -60,30 +90,12 @@ async def read_below(conversation_id: str, cursor: "log.Cursor", *, first_kept: 
 
 async def messages_before(conversation_id: str, before_seq: int, limit: int, *, after: int) -> list[dict[str, Any]]:
     """Return up to ``limit`` archived messages below a seq (0: the newest) and after a clearing, oldest first."""
-    rows = Message.objects.filter(conversation_id=conversation_id, seq__gt=after)
+    rows = Event.objects.filter(conversation_id=conversation_id, seq__gt=after, kind="message")
     if before_seq:
         rows = rows.filter(seq__lt=before_seq)
-    newest = [row async for row in rows.order_by("-seq")[:limit]]
-    return [message_row(row) for row in reversed(newest)]
-
-
-def message_row(row: Message) -> dict[str, Any]:
-    """Return an archived message as `snapshot` and `history` show it: the same as from its log entry."""
-    item: dict[str, Any] = {
-        "seq": row.seq,
-        "at": time_text(row.at),
-        "message_id": str(row.message_id),
-        "role": row.role,
-        "author": row.author,
-        "content": row.content,
-        "status": row.status,
-    }
-    optional = {
-        "device_id": row.device_id,
-        "client_id": row.client_id,
-        "turn_id": str(row.turn_id) if row.turn_id else "",
-    }
-    return item | {name: value for name, value in optional.items() if value}
+    newest = rows.order_by("-seq").values_list("seq", "body")[:limit]
+    # From the entries' own bytes, so that a message is the same from here and from the stream.
+    return [message_item(seq, body.encode()) async for seq, body in newest][::-1]
 
 
 async def find_sent(conversation_id: str, user_id: str, client_id: str) -> tuple[int, str] | None:

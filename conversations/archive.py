@@ -1,0 +1,147 @@
+"""The archiver: copies what is new in the logs into the database, and what follows from that.
+
+Every node has this task; a lease lets one at a time work, to spare the database. Nothing depends on the lease:
+each step is a compare-and-swap or a script that may be repeated, so a kill anywhere loses and doubles nothing.
+"""
+
+import asyncio
+import contextlib
+import time
+from uuid import uuid4
+
+import structlog
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from . import erasing, feed, keys, parking, rebuilding, store, verifying
+from .archive_pages import LogPage, confirm_pages, continues, drop_marks, find_dirty, put_off, read_pages
+from .archive_rows import drop_cleared, load_rows, store_page
+from .errors import Refused, TetherError, Unavailable
+from .faults import point
+from .models import Conversation
+from .threads import in_database
+
+PASS_SECONDS = 0.5
+LEASE_MS = 5_000
+MOST_A_PASS = 200
+ROUND = 20
+PUT_OFF_SECONDS = 30
+
+logger = structlog.get_logger(__name__)
+
+# The lease is renewed between steps, which is where another archiver may have taken over.
+OUTAGES = (Unavailable, OperationalError, InterfaceError)
+
+
+class Archiver:
+    """One node's archiver. ``forget`` drops a conversation's checkpoints."""
+
+    def __init__(self, node: str, *, forget: erasing.Forget = erasing.forget_checkpoints) -> None:
+        self.owner = f"{node}:{uuid4()}"
+        self._forget = forget
+        self._parker = parking.Parker()
+        self._eraser = erasing.Eraser(forget)
+
+    async def run(self) -> None:
+        """Archive until cancelled. An outage of Redis or the database is waited out."""
+        try:
+            while True:
+                started = time.monotonic()
+                await self._guarded_pass()
+                # Half of the time at most, so that a flood of messages leaves the node its processor.
+                await asyncio.sleep(max(PASS_SECONDS, time.monotonic() - started))
+        finally:
+            with contextlib.suppress(TetherError):
+                await asyncio.shield(self._hold_lease(0))
+
+    async def _guarded_pass(self) -> None:
+        try:
+            if await self._hold_lease(LEASE_MS):
+                await self.run_once()
+        except OUTAGES as error:
+            logger.warning("archive.waits", error=str(error))
+        except Exception:
+            logger.exception("archive.failed")
+
+    async def _hold_lease(self, ms: int) -> bool:
+        return bool(await store.run_script("hold_lease", [keys.ARCHIVER], [self.owner, ms]))
+
+    async def run_once(self) -> int:
+        """Do one pass, lease or not; return how many conversations are archived whole that were not.
+
+        Raises Unavailable, or the database's own error when that does not answer.
+        """
+        await verifying.verify_once(self._keep_lease)
+        done = 0
+        waiting = await find_dirty(MOST_A_PASS)
+        for index in range(0, len(waiting), ROUND):
+            await self._keep_lease()
+            done += await self._copy_whole(waiting[index : index + ROUND])
+        await self._eraser.erase_due()
+        await self._parker.park_some()
+        return done
+
+    async def _keep_lease(self) -> None:
+        await self._hold_lease(LEASE_MS)
+
+    async def _copy_whole(self, conversation_ids: list[str]) -> int:
+        """Copy these until the archive has caught up with each, or cannot."""
+        done = 0
+        while conversation_ids:
+            copied = await self._copy(conversation_ids)
+            told = await asyncio.gather(*(_tell(page) for page in copied))
+            done += await confirm_pages(copied, {each for each in told if each})
+            point("archive.confirmed")
+            conversation_ids = [page.conversation_id for page in copied if not _is_last(page)]
+            await self._keep_lease()
+        return done
+
+    async def _copy(self, conversation_ids: list[str]) -> list[LogPage]:
+        """Copy a page of each log; return those that are durable in the database."""
+        rows = await in_database(load_rows, conversation_ids)
+        pages = await read_pages({each: _archived_seq(rows.get(each)) for each in conversation_ids})
+        point("archive.read")
+        copied = []
+        for each in conversation_ids:
+            page, row = pages[each], rows.get(each)
+            if page is None:
+                await drop_marks([each])
+            elif await self._copy_one(page, row):
+                copied.append(page)
+        return copied
+
+    async def _copy_one(self, page: LogPage, row: Conversation | None) -> bool:
+        try:
+            if row is None:
+                await verifying.adopt(page)
+                return False
+            if not continues(page, row.epoch, row.archived_seq, row.archived_chain):
+                await rebuilding.rebuild(page.conversation_id)
+                return False
+            if not await in_database(store_page, page, row):
+                return False
+            point("archive.inserted")
+            if page.cleared:
+                await in_database(drop_cleared, page.conversation_id, page.cleared)
+            return True
+        except OUTAGES:
+            raise
+        except (DatabaseError, TetherError, ValueError, KeyError) as error:
+            logger.error("archive.put_off", conversation_id=page.conversation_id, exc_info=error)
+            await put_off(page.conversation_id, PUT_OFF_SECONDS)
+            return False
+
+
+def _archived_seq(row: Conversation | None) -> int:
+    return row.archived_seq if row else 0
+
+
+def _is_last(page: LogPage) -> bool:
+    return not page.entries or page.entries[-1].seq == page.seq
+
+
+async def _tell(page: LogPage) -> str:
+    """Tell the members' feeds, in case that the node which wrote has died before it did; return whom it is told of."""
+    try:
+        return page.conversation_id if await feed.tell_updated(page.conversation_id) else ""
+    except Refused:  # deleted: nothing to tell
+        return page.conversation_id

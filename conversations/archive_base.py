@@ -1,0 +1,107 @@
+"""What the archive knows of a log: enough to put it in place again. Synchronous; runs in a thread."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .events import Position
+from .models import Conversation, Member, Message, Turn
+
+UNFINISHED = (Turn.Status.QUEUED, Turn.Status.RUNNING, Turn.Status.WAITING)
+NEWEST_MESSAGES = 200
+MOST_UNREAD = 1000
+# A lost log may have lost attempts too. Each lasts for a lease and the archive is seconds behind, so this many
+# more than it knows is a higher one for sure, and no writer from before can pass the fence.
+LOST_ATTEMPTS = 10
+
+
+@dataclass
+class QueuedTurn:
+    turn_id: str
+    seq: int
+    user_id: str
+    attempts: int
+
+
+@dataclass
+class Base:
+    """``newest`` is (seq, source) of the newest messages, newest first; ``turns`` are unfinished, by id."""
+
+    row: Conversation
+    position: Position
+    members: dict[str, str]
+    read: dict[str, int]
+    unread: dict[str, int]
+    newest: list[tuple[int, str]]
+    turns: dict[str, QueuedTurn]
+
+
+def load_base(conversation_id: str) -> Base | None:
+    """Return what the archive holds of a conversation, None where there is none or it is deleted."""
+    row = Conversation.objects.filter(pk=conversation_id, status=Conversation.Status.ACTIVE).first()
+    if row is None:
+        return None
+    memberships = list(Member.objects.filter(conversation=row, left_seq=None))
+    said = Message.objects.filter(conversation=row, seq__gt=row.cleared_seq).order_by("-seq")
+    return Base(
+        row,
+        Position(row.epoch, row.archived_seq, row.archived_chain),
+        members={str(each.user_id): each.role for each in memberships},
+        read={str(each.user_id): each.read_seq for each in memberships},
+        unread={str(each.user_id): said.filter(seq__gt=each.read_seq)[:MOST_UNREAD].count() for each in memberships},
+        newest=[
+            (seq, source_of(role, author, device_id))
+            for seq, role, author, device_id in said.values_list("seq", "role", "author", "device_id")[:NEWEST_MESSAGES]
+        ],
+        turns=_unfinished_turns(row),
+    )
+
+
+def source_of(role: str, author: str, device_id: str) -> str:
+    """Name who wrote a message as the append script does, for `if_seq`."""
+    return f"{author}:{device_id}" if role == Message.Role.USER else author
+
+
+def _unfinished_turns(row: Conversation) -> dict[str, QueuedTurn]:
+    turns = Turn.objects.filter(conversation=row, status__in=UNFINISHED, seq__gt=row.cleared_seq).order_by("seq")
+    asked = Message.objects.filter(conversation=row, role="user", seq__in=[turn.seq for turn in turns])
+    authors = dict(asked.values_list("seq", "author"))
+    return {
+        str(turn.pk): QueuedTurn(str(turn.pk), turn.seq, authors[turn.seq], turn.attempts)
+        for turn in turns
+        if turn.seq in authors
+    }
+
+
+def take_epoch(row: Conversation, above: int = 0) -> int | None:
+    """Reserve the next epoch in the database, before Redis shows it, so that no crash can let it be used twice.
+
+    Returns None where somebody else has changed it.
+    """
+    epoch = max(row.epoch, above) + 1
+    won = Conversation.objects.filter(pk=row.pk, epoch=row.epoch).update(epoch=epoch)
+    return epoch if won else None
+
+
+def newest_facts(newest: list[tuple[int, str]]) -> dict[str, Any]:
+    """Return the meta fields by which `if_seq` knows what others have said."""
+    if not newest:
+        return {}
+    seq, source = newest[0]
+    facts: dict[str, Any] = {"newest": seq, "newest_source": source}
+    others = [number for number, other in newest if other != source]
+    return facts | ({"newest_other": others[0]} if others else {})
+
+
+def meta_of(base: Base) -> dict[str, Any]:
+    row = base.row
+    facts = {"title": row.title, "topic": row.topic, "preview": row.preview, "count": row.message_count}
+    facts["active_ms"] = int(row.last_active_at.timestamp() * 1000)
+    if row.language:
+        facts["language"] = row.language
+    return facts | newest_facts(base.newest)
+
+
+def reads_of(base: Base) -> dict[str, int]:
+    return {f"r{user}": seq for user, seq in base.read.items()} | {
+        f"u{user}": count for user, count in base.unread.items()
+    }
