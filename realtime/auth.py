@@ -49,12 +49,12 @@ async def identify(scope: Scope, token: str | None) -> Identity:
     if authorization:
         token = _bearer(authorization)
     if token is not None:
-        return await _in_database(_identify_by_token, token)
+        return await in_database(_identify_by_token, token)
     session_key = parse_cookie("; ".join(_headers(scope, b"cookie"))).get(settings.SESSION_COOKIE_NAME, "")
     if not session_key:
         raise Unauthenticated("Sign in first, or give a token.")
     check_origin(scope)
-    return await _in_database(_identify_by_session, session_key)
+    return await in_database(_identify_by_session, session_key)
 
 
 def check_origin(scope: Scope) -> None:
@@ -77,7 +77,7 @@ async def admit_device(identity: Identity, *, device_id: str, name: str) -> None
     none slips through between `identify` and then. Raises Unauthenticated, also for a revoked device
     whose credential is not newer than the revocation; Unavailable.
     """
-    await _in_database(_admit_device, identity, device_id, name)
+    await in_database(_admit_device, identity, device_id, name)
 
 
 def client_address(scope: Scope) -> str:
@@ -98,7 +98,7 @@ def client_address(scope: Scope) -> str:
     return str(address)
 
 
-async def _in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run this in Django's database thread, in one hop."""
     try:
         found: T = await database_sync_to_async(function)(*args, **kwargs)
@@ -129,13 +129,13 @@ def _identify_by_token(text: str) -> Identity:
 
 
 def _identify_by_session(session_key: str) -> Identity:
-    user = _session_user(session_key)
+    user = session_user(session_key)
     if user is None:
         raise Unauthenticated("This login has ended; sign in again.")
     return Identity(str(user.pk), user.get_username(), session_key=session_key)
 
 
-def _session_user(session_key: str) -> User | None:
+def session_user(session_key: str) -> User | None:
     """Return the active user of a login session, checked as Django's middleware does, but read-only.
 
     Django would also give the session a new key for a rotated secret; the browser could not learn it here.
@@ -178,7 +178,7 @@ def _credential_at(identity: Identity) -> datetime | None:
         valid = Token.objects.filter(revoked_at=None, user__is_active=True)
         found = valid.filter(pk=identity.token_id).first()
     else:
-        found = _session_user(identity.session_key)
+        found = session_user(identity.session_key)
     if found is None:
         raise Unauthenticated("This login or token has ended.")
     # Django does not say when a session began; the user's latest login is never before it.

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
@@ -13,6 +14,7 @@ from conversations.errors import Forbidden, Unauthenticated
 from conversations.models import Device, Token, User
 from conversations.tokens import create_token, find_token, revoke_token
 from realtime.auth import DEVICES_KEPT, Identity, admit_device, identify
+from realtime.recheck import find_ended
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -238,3 +240,14 @@ async def test_a_client_with_a_new_name_each_time_does_not_fill_the_table(ana):
     await admit_device(who, device_id="newest", name="")
     kept = {device.device_id for device in await sync_to_async(list_devices)(ana)}
     assert (len(kept), "newest" in kept, "d0" in kept) == (DEVICES_KEPT, True, False)
+
+
+async def test_who_is_connected_and_lost_the_right_in_silence_is_found(ana, browser):
+    ben = await User.objects.acreate_user("ben")
+    kept, lost, disabled = await with_token(ana), await with_token(ana), await with_token(ben)
+    login = await identify(scope(cookie=cookie(browser), origin=ORIGIN), None)
+    assert await find_ended({kept, lost, disabled, login}) == set()
+    await tokens.filter(pk=lost.token_id).aupdate(revoked_at=timezone.now())
+    await User.objects.filter(pk=ben.pk).aupdate(is_active=False)
+    await Session.objects.aupdate(expire_date=timezone.now())
+    assert await find_ended({kept, lost, disabled, login}) == {lost, disabled, login}
