@@ -3,6 +3,7 @@
 Each is a context manager with ``kind``, ``urls``, ``users(count)``, ``children`` and ``durability()``.
 """
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -129,6 +130,7 @@ class Tether(Server):
             for command in ([*MANAGE, "migrate", "-v0"], users):
                 subprocess.run(command, cwd=ROOT, env={**os.environ, **self.env}, check=True, timeout=120)
             Tether.template = Path(tempfile.mkdtemp(prefix="bench-database-"))
+            atexit.register(shutil.rmtree, Tether.template, ignore_errors=True)
             for path in self.directory.glob("db.sqlite3*"):
                 shutil.copy(path, Tether.template)
         else:
