@@ -1,5 +1,6 @@
 """A conversation to archive, and ways to look at it from both sides."""
 
+import asyncio
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -7,8 +8,8 @@ from redis.asyncio import Redis
 
 from conversations import keys, log, services, store
 from conversations.archive import Archiver
-from conversations.events import Entry
-from conversations.log import Cursor, Page
+from conversations.events import NO_CHAIN, Entry, chain_after, encode_body
+from conversations.log import Appended, Cursor, Page
 from conversations.messages import append_draft, draft_message
 from conversations.models import Event, User
 from conversations.turns import Claim, claim, finish
@@ -32,11 +33,10 @@ async def new_talk() -> Talk:
 
 async def say(
     talk: Talk, count: int = 1, *, text: str = "hello", respond: bool = False, retry: bool = False, client_id: str = ""
-) -> list[int]:
-    """Append messages and return their seqs."""
-    seqs = []
-    for number in range(count):
-        draft = draft_message(
+) -> list[Appended]:
+    """Append messages, those of one moment together, and return where they are."""
+    drafts = [
+        draft_message(
             user_id=talk.user_id,
             device_id="phone",
             client_id=client_id or uuid4().hex,
@@ -45,8 +45,9 @@ async def say(
             if_seq=None,
             retry=retry,
         )
-        seqs.append((await append_draft(talk.conversation_id, talk.user_id, "phone", draft)).seq)
-    return seqs
+        for number in range(count)
+    ]
+    return await asyncio.gather(*(append_draft(talk.conversation_id, talk.user_id, "phone", draft) for draft in drafts))
 
 
 async def archive_all() -> None:
@@ -81,9 +82,45 @@ async def replay(talk: Talk, cursor: Cursor) -> list[Entry]:
         cursor = Cursor(page.head.epoch, entries[-1].seq, entries[-1].chain)
 
 
-async def start_turn(talk: Talk) -> Claim:
+async def start_turn(talk: Talk, node: str = "n1") -> Claim:
     head = (await log.heads([talk.conversation_id]))[talk.conversation_id]
     assert head.turn is not None
-    claimed = await claim(talk.conversation_id, head.turn[0], head.turn[1], "n1")
+    claimed = await claim(talk.conversation_id, head.turn[0], head.turn[1], node)
     assert isinstance(claimed, Claim)
     return claimed
+
+
+async def finish_turn(claimed: Claim, text: str) -> None:
+    message_id = str(uuid4())
+    data = {
+        "message_id": message_id,
+        "role": "assistant",
+        "author": "assistant",
+        "content": text,
+        "turn_id": claimed.turn_id,
+        "status": "complete",
+    }
+    await finish(
+        claimed,
+        message_id=message_id,
+        message=encode_body("message", data),
+        finished=encode_body("turn.finished", {"turn_id": claimed.turn_id, "status": "done", "message_id": message_id}),
+        preview=text,
+        usage={"total_tokens": 7},
+    )
+
+
+async def snapshot_of(talk: Talk) -> log.Snapshot:
+    return await log.read_snapshot(talk.conversation_id, talk.user_id, reason="new")
+
+
+async def keys_with(text: str) -> list[bytes]:
+    return [key async for key in redis().scan_iter(match=f"*{text}*", count=1000)]
+
+
+def chain_of(entries: Archived) -> str:
+    """Return the running hash of these bodies, which must be the whole log."""
+    chain = NO_CHAIN
+    for _, _, _, body in entries:
+        chain = chain_after(chain, body)
+    return chain
