@@ -6,10 +6,14 @@ import { quantiles, texts } from "./figures.mjs";
 const { urls, user, stalled, seconds, per_second, length, seed } = JSON.parse(process.argv[2]);
 const content = texts(seed, 16, length);
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+// A server that is behind is not sent more: the protocol allows 64.
+const MOST_UNACKED = 32;
 const sentAt = new Map();
 let latencies = [];
+let unacked = 0;
 
 const sender = await new TetherDevice({ token: user.token, deviceId: "sender" }).join(urls[1]);
+sender.onAck = () => (unacked -= 1);
 const conversation = sender.conversation;
 const join = (deviceId) => new TetherDevice({ token: user.token, deviceId }).join(urls[0], { [conversation]: null });
 const reader = await join("reader");
@@ -20,7 +24,8 @@ async function phase(name) {
   const end = now() + seconds * 1000;
   let count = 0;
   for (const begin = now(); now() < end; await sleep(2))
-    for (; count < ((now() - begin) / 1000) * per_second; count += 1) {
+    for (; unacked < MOST_UNACKED && count < ((now() - begin) / 1000) * per_second; count += 1) {
+      unacked += 1;
       sentAt.set(`${name}${count}`, now());
       sender.send(`${name}${count}`, content[count % content.length]);
     }
