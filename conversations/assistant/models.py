@@ -33,9 +33,10 @@ def make_model(name: str | None = None) -> BaseChatModel:
             base_url=settings.LOCAL_MODEL_URL,
             api_key="none",  # type: ignore[arg-type]
             timeout=SILENCE_SECONDS,
-            max_retries=1,
+            max_retries=2,  # while it loads it answers 503
             max_tokens=LOCAL_ANSWER_TOKENS,  # type: ignore[call-arg]
             temperature=0.3,
+            stream_usage=True,
         )
     if ":" not in name:
         raise StartRefused(

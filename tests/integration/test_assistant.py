@@ -99,6 +99,20 @@ async def test_finished_steps_are_not_run_again_after_a_takeover(talk, steps_fil
     assert (outcome.error, outcome.text, lines(steps_file)) == ("", "steps: 30", list(range(1, 31)))
 
 
+@pytest.mark.parametrize("passes", range(20, 1400, 60))
+async def test_a_run_may_be_cut_at_any_moment_and_goes_on_to_its_end(talk, steps_file, settings, passes):
+    settings.SCRIPTED_DELAY_MS = 0
+    job = await talk.claim("/steps 4")
+    task = asyncio.create_task(talk.run(job))
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    outcome = await talk.run(await talk.claim(job=job))
+    assert (outcome.text, lines(steps_file)) == ("steps: 4", [1, 2, 3, 4])
+    assert await talk.said() == ["/steps 4", "steps: 4"]
+
+
 async def test_a_drained_run_stops_between_steps_and_goes_on_elsewhere(talk, steps_file):
     job = await talk.claim("/steps 30")
     task = asyncio.create_task(talk.run(job))
