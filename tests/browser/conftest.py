@@ -1,8 +1,9 @@
 """A cluster of two nodes behind nginx, a real Chromium, and windows that must not complain."""
 
+import json
 import os
 import shutil
-from uuid import uuid4
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -20,7 +21,6 @@ ENV = {
     "LEASE_SECONDS": "3",
     "LOG_LEVEL": "WARNING",
 }
-MAKE_USER = "from conversations.models import User; User.objects.create_user({name!r}, password={password!r})"
 
 
 @pytest.fixture(scope="session")
@@ -45,40 +45,51 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def user(cluster):
-    """A new user for each test, so that none sees another's conversations."""
-    name = f"ada-{uuid4().hex[:8]}"
-    program = MAKE_USER.format(name=name, password=PASSWORD)
-    cluster.installation.run("shell", "--no-imports", "-c", program)
-    return name
+@pytest.fixture(scope="session")
+def people(cluster):
+    program = Path(__file__).with_name("make_people.py").read_text()
+    told = cluster.installation.run("shell", "--no-imports", "-c", program)
+    return iter(json.loads(told.splitlines()[-1]))
+
+
+class Browsers:
+    """The browsers of one user, who is nobody else's: each call opens a window in a browser of its own."""
+
+    def __init__(self, cluster, chromium, username, sessions):
+        self.cluster, self.chromium = cluster, chromium
+        self.username, self.sessions = username, list(sessions)
+        self.contexts, self.windows = [], []
+
+    def __call__(self, path="/"):
+        context = self.context()
+        cookie = {"name": "sessionid", "value": self.sessions.pop(), "url": self.cluster.address}
+        context.add_cookies([cookie])
+        return self.window(context).visit(path)
+
+    def context(self, **options):
+        self.contexts.append(self.chromium.new_context(locale="en-US", **options))
+        return self.contexts[-1]
+
+    def window(self, context):
+        """Return a further window of a browser, nothing loaded yet."""
+        self.windows.append(Window(context.new_page(), self.cluster.address))
+        return self.windows[-1]
+
+    def close(self):
+        for context in self.contexts:
+            context.close()
+        assert [complaint for window in self.windows for complaint in window.complaints] == []
 
 
 @pytest.fixture
-def browsers(cluster, chromium, user):
-    """Make windows: each of a browser of its own, or a further one of a browser that is given."""
-    contexts, windows = [], []
-
-    def open_window(context=None, **options):
-        is_new = context is None
-        if is_new:
-            context = chromium.new_context(locale="en-US", **options)
-            contexts.append(context)
-        window = Window(context.new_page(), cluster.address)
-        windows.append(window)
-        if is_new:
-            window.sign_in(user, PASSWORD)
-        return window
-
-    yield open_window
-    for context in contexts:
-        context.close()
-    assert [complaint for window in windows for complaint in window.complaints] == []
+def browsers(cluster, chromium, people):
+    opened = Browsers(cluster, chromium, *next(people))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
 def both(browsers):
     """Two browsers of one user in the same new conversation."""
-    first, second = browsers(), browsers()
-    second.visit(first.begin())
-    return first, second
+    first = browsers()
+    return first, browsers(first.begin())

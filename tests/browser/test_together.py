@@ -74,13 +74,15 @@ def test_a_failed_answer_says_why_and_the_conversation_goes_on(both):
     assert first.wait_for_lines(3)[-1] == ("assistant", "echo: still there?")
 
 
-def test_a_message_elsewhere_shows_in_the_list_as_unread(both):
+def test_an_answer_that_comes_while_nobody_looks_is_unread_in_every_list(both):
     first, second = both
     second.begin()
-    first.say("look here")
-    first.wait_for_lines(2)
-    item = second.page.locator("#items .item", has_text="echo: look here")
-    expect(item.locator(".unread")).to_be_visible()
+    first.say("/words 40")
+    first.wait_for_writing("w1")
+    first.begin()
+    item = second.page.locator("#items .item", has_text="w1 w2 w3")
+    expect(item.locator(".unread")).to_be_visible(timeout=20_000)
     item.click()
     second.wait_for_lines(2)
-    expect(item.locator(".unread")).to_be_hidden()
+    for window in both:
+        expect(window.page.locator("#items .unread:visible")).to_have_count(0)

@@ -26,7 +26,6 @@ class Window:
         self.page.fill("[name=username]", username)
         self.page.fill("[name=password]", password)
         self.page.click("button.primary")
-        self.wait_for_state("live")
 
     def sign_out(self):
         self.page.click("#sign-out button")
