@@ -77,8 +77,8 @@ async def test_the_header_counts_before_the_frame_and_both_before_the_cookie(ana
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer a b", "wrong", "Bearer \xff"])
-async def test_a_header_that_is_no_good_token_is_refused(header):
-    await refused(Unauthenticated, None, authorization=header)
+async def test_a_header_that_is_no_good_token_is_refused_even_beside_a_good_login(browser, header):
+    await refused(Unauthenticated, None, authorization=header, cookie=cookie(browser), origin=ORIGIN)
 
 
 @pytest.mark.parametrize("text", ["", "wrong", "\x00", "\ud800", "x" * 10_000])
