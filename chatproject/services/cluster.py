@@ -82,7 +82,7 @@ class Cluster:
         self.env["REDIS_URL"] = settings.REDIS_URL = url
         if not os.environ.get("CHANNEL_REDIS_URL"):
             settings.CHANNEL_REDIS_URL = url
-            settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"] = [url]
+            settings.CHANNEL_LAYERS["default"]["CONFIG"] |= {"hosts": [url]}  # type: ignore[operator]
 
     def _model(self) -> list[Service]:
         """The local model's server, unless LOCAL_MODEL_URL names another."""

@@ -46,6 +46,10 @@ def is_model_ready(port: int) -> bool:
         return False
 
 
+def threads() -> int:
+    return max(1, min(len(os.sched_getaffinity(0)) - 1, MAX_THREADS))
+
+
 def run_model(port: int) -> None:
     """Load the model and serve on loopback until SIGTERM."""
     import xllamacpp  # 100 ms that the other users of this module need not wait
@@ -58,7 +62,9 @@ def run_model(port: int) -> None:
     params.model_alias = {"local"}
     params.hostnames, params.port = ["127.0.0.1"], port
     params.n_ctx, params.n_parallel, params.kv_unified = CONTEXT_TOKENS, SLOTS, True
-    params.cpuparams.n_threads = min(os.cpu_count() or 1, MAX_THREADS)
+    # One core is left to the nodes: the model's threads wait for each other at every layer, so that a single
+    # one that has to share its core makes all of them slow.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads()
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.n_gpu_layers, params.ui, params.verbosity = 0, False, 1
     server = xllamacpp.Server(params)
