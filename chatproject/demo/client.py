@@ -49,14 +49,18 @@ class Client:
     # -- what a caller does
 
     async def start(self, open: dict[str, Frame | None] | None = None, *, seconds: float = 15) -> Frame:
-        """Connect, open these conversations, and return the `ready` frame. Raises Stopped, TimeoutError."""
+        """Connect, wait until these are open, and return the `ready` frame. Raises Stopped, TimeoutError."""
         for conversation_id, cursor in (open or {}).items():
             self._follow(conversation_id, cursor)
         self._running = asyncio.create_task(self.link.run(), name=f"client {self.device_id}")
-        await self.until(lambda: self.link.connected or self.link.stopping, seconds)
+        await self.until(lambda: self.is_live or self.link.stopping, seconds)
         if self.link.stopping:
             raise Stopped(f"{self.device_id} closed with {self.link.closes}")
         return self.link.ready
+
+    @property
+    def is_live(self) -> bool:
+        return self.link.connected and all(mirror.state == OPEN for mirror in self.mirrors.values())
 
     async def open(self, conversation_id: str, cursor: Frame | None = START, *, seconds: float = 15) -> Mirror:
         """Open (from the start by default) and wait for `opened`; open already: from where it is."""

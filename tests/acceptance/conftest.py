@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from uuid import uuid4
 
 import pytest
@@ -62,6 +63,12 @@ class People:
         verdict.breaches = [text for text in verdict.breaches if not any(k in text for k in self.expected)]
         return verdict
 
+    async def settled(self, seconds=5):
+        """Return the verdict once nothing is missing any more, or when it should not be."""
+        with contextlib.suppress(TimeoutError):
+            await eventually(lambda: not self.judge().missing, seconds)
+        return self.judge()
+
     async def stop(self):
         await asyncio.gather(*(client.stop() for client in self.devices))
         for socket in self.sockets:
@@ -75,7 +82,7 @@ async def people(stack):
     everybody = People(stack)
     try:
         yield everybody
-        verdict = everybody.judge()
+        verdict = await everybody.settled()
     finally:
         await everybody.stop()
         await whole_again(stack)

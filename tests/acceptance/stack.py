@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from chatproject.demo.processes import Installation, Program, readiness, socket_url, wait_for
 from chatproject.services.process import free_port, is_port_free
 
-START_SECONDS = 40
+START_SECONDS = 90
 GENEROUS = {
     "RATE_LIMIT_MESSAGES": "off",
     "RATE_LIMIT_COMMANDS": "off",

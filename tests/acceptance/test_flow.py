@@ -81,12 +81,12 @@ async def test_a_client_that_confirms_late_goes_on_from_the_log(people, node):
     assert seqs == list(range(1, head + 1))
 
 
-async def test_sixty_five_unanswered_frames_are_too_many(people):
+async def test_a_burst_of_unanswered_frames_is_closed_with_4429(people):
     wire = await people.wire()
     await wire.send({"type": "command", "id": "new", "command": "new_conversation", "args": {}})
     conversation_id = (await wire.until(type="result", id="new"))["data"]["conversation_id"]
     where = {"conversation_id": conversation_id, "respond": False}
-    texts = [{"type": "text", "client_id": f"c{n}", "content": "x", **where} for n in range(500)]
-    await wire.send(*texts)
+    for number in range(1000):
+        await wire.send({"type": "text", "client_id": f"c{number}", "content": "x", **where})
     frames, code = await wire.closing()
     assert (frames[-1]["type"], frames[-1]["code"], code) == ("bye", 4429, 4429)
