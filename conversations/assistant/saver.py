@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import orjson
-from django.conf import settings
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -22,22 +21,18 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
-from redis.exceptions import ResponseError
 from redisvl.query import FilterQuery  # type: ignore[import-untyped]
 from redisvl.query.filter import FilterExpression, Num, Tag  # type: ignore[import-untyped]
 
-from conversations import keys as conversation_keys
 from conversations import store
-from conversations.errors import Fenced, Unavailable
 
 from . import keys
+from .fence import run, run_fenced, ttl_ms
 from .serializer import SafeSerializer
 
 INDEX = "tether_checkpoints"
 KEEP_TURN_ENDS = 20
 LIST_LIMIT = 1000
-# Every script may be run twice without harm, so a Redis that restarts costs a wait, not a turn.
-RETRY_SECONDS = (0.1, 0.4, 1.0)
 
 
 class FencedRedisSaver(AsyncRedisSaver):
@@ -88,7 +83,7 @@ class FencedRedisSaver(AsyncRedisSaver):
         document = self._document(config, checkpoint, metadata, parent_id)
         prefix, writes = keys.prefix(thread_id), keys.writes_prefix(thread_id)
         parent = f"{ns}:{parent_id or id_}"
-        await _run_fenced(
+        await run_fenced(
             "checkpoint_put",
             config,
             [f"{prefix}{ns}:{id_}", writes + parent, prefix + parent],
@@ -142,7 +137,7 @@ class FencedRedisSaver(AsyncRedisSaver):
         # As LangGraph's own savers do: interrupts, errors and answers replace, results stay the first.
         replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
         waits = any(channel == INTERRUPT for channel, _ in writes)
-        await _run_fenced(
+        await run_fenced(
             "checkpoint_writes",
             config,
             [keys.prefix(thread_id) + name, keys.writes_prefix(thread_id) + name],
@@ -157,14 +152,14 @@ class FencedRedisSaver(AsyncRedisSaver):
 
     async def ahead_turn(self, thread_id: str) -> str | None:
         """Return the id of the turn that wrote the head, None without any checkpoint. Raises Unavailable."""
-        found = await _run("checkpoint_head", [keys.heads(thread_id)], [keys.prefix(thread_id)])
+        found = await run("checkpoint_head", [keys.heads(thread_id)], [keys.prefix(thread_id)])
         return None if found is None else str(found.decode())
 
     async def _get(self, thread_id: str, ns: str, id_: str) -> CheckpointTuple | None:
-        found = await _run(
+        found = await run(
             "checkpoint_get",
             [keys.heads(thread_id), keys.order(thread_id)],
-            [_ttl_ms(), ns, id_, keys.prefix(thread_id), keys.writes_prefix(thread_id)],
+            [ttl_ms(), ns, id_, keys.prefix(thread_id), keys.writes_prefix(thread_id)],
         )
         if not found:
             return None
@@ -226,11 +221,11 @@ class FencedRedisSaver(AsyncRedisSaver):
         Safe at any time: a turn that has begun since then is left alone. Raises Unavailable.
         """
         return int(
-            await _run(
+            await run(
                 "checkpoint_prune",
                 [keys.heads(conversation_id), keys.order(conversation_id)],
                 [
-                    _ttl_ms(),
+                    ttl_ms(),
                     turn_id,
                     KEEP_TURN_ENDS,
                     keys.prefix(conversation_id),
@@ -246,7 +241,7 @@ class FencedRedisSaver(AsyncRedisSaver):
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Drop every checkpoint of the thread. Raises Unavailable."""
-        await _run(
+        await run(
             "checkpoint_delete",
             [keys.heads(thread_id), keys.order(thread_id)],
             [keys.prefix(thread_id), keys.writes_prefix(thread_id)],
@@ -255,10 +250,6 @@ class FencedRedisSaver(AsyncRedisSaver):
 
 def _config(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}}
-
-
-def _ttl_ms() -> int:
-    return int(settings.CHECKPOINT_TTL_DAYS * 86_400_000)
 
 
 def _conditions(config: RunnableConfig | None, wanted: dict[str, Any]) -> list[Any]:
@@ -270,30 +261,3 @@ def _conditions(config: RunnableConfig | None, wanted: dict[str, Any]) -> list[A
     if unknown:
         raise ValueError(f"checkpoints cannot be searched by {', '.join(sorted(unknown))}")
     return [Num(name) == value if name == "step" else Tag(name) == value for name, value in asked.items()]
-
-
-async def _run_fenced(name: str, config: RunnableConfig, more_keys: list[str], more_args: list[Any]) -> None:
-    settled = config["configurable"]
-    thread_id, turn_id = settled["thread_id"], settled.get("turn_id")
-    turn = conversation_keys.turn(thread_id, turn_id or "none")
-    attempt = settled["attempt"] if turn_id else ""
-    await _run(
-        name,
-        [turn, keys.heads(thread_id), keys.order(thread_id), *more_keys],
-        [attempt, _ttl_ms(), *more_args],
-    )
-
-
-async def _run(name: str, script_keys: list[str], args: list[Any]) -> Any:
-    for delay_seconds in (*RETRY_SECONDS, None):
-        try:
-            return await store.run_script(name, script_keys, args)
-        except ResponseError as error:
-            if str(error).startswith("FENCED"):
-                raise Fenced("another attempt writes this turn's checkpoints") from error
-            raise
-        except Unavailable:
-            if delay_seconds is None:
-                raise
-            await asyncio.sleep(delay_seconds)
-    raise AssertionError("unreachable")

@@ -4,18 +4,17 @@ The head checkpoint's metadata says whose turn it is (turn_id); the saver's fenc
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.utils.module_loading import import_string
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
-from langgraph.types import Command, Interrupt, StateSnapshot
+from langgraph.types import Command, StateSnapshot
 
 from conversations.errors import Fenced, StartRefused, Unavailable
 
@@ -23,6 +22,7 @@ from . import context
 from .answer import Limit
 from .graph import build_graph
 from .models import explain, is_expected, make_model
+from .outcome import Drained, Job, Outcome, Sink, answer_of, done, ended, waiting
 from .saver import FencedRedisSaver
 
 logger = structlog.get_logger(__name__)
@@ -34,40 +34,7 @@ QUIET_NODES = {"take_input", "respond", "update_context"}
 Loader = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 
-class Drained(Exception):
-    """The run has stopped after a superstep because drain() asked it to; another node goes on from there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One attempt at one turn. ``seq`` is that of the user's message in the log."""
-
-    conversation_id: str
-    turn_id: str
-    attempt: int
-    user_id: str
-    username: str
-    seq: int
-    text: str
-
-
-class Sink(Protocol):
-    """Where a running turn speaks; called from its event loop, must not block."""
-
-    def piece(self, text: str) -> None: ...
-    def step(self, name: str, status: str) -> None: ...
-
-
-@dataclass(slots=True)
-class Outcome:
-    """``status`` is done, failed (``error`` is for people, ``text`` what there is of an answer) or waiting."""
-
-    status: str
-    text: str = ""
-    error: str = ""
-    interrupts: list[dict[str, Any]] = field(default_factory=list)  # {"id", "value"}
-    usage: dict[str, int] = field(default_factory=dict)  # input_tokens, output_tokens, total_tokens
-    title: str = ""
+__all__ = ["Assistant", "Drained", "Job", "Loader", "Outcome", "Sink"]
 
 
 class Assistant:
@@ -106,13 +73,13 @@ class Assistant:
         """Go on with a turn that an earlier attempt began."""
         snapshot = await self.graph.aget_state(_config(job))
         if _metadata(snapshot).get("ended"):
-            return _ended(snapshot.values)
+            return ended(snapshot.values)
         # Not `next`: it is empty already when a task's writes are stored but its superstep is not.
         if not snapshot.tasks:
-            return _done(snapshot.values)
+            return done(snapshot.values)
         given = {each.id: answers[each.id] for each in snapshot.interrupts if each.id in answers}
         if snapshot.interrupts and not given:
-            return _waiting(snapshot.values, snapshot.interrupts)
+            return waiting(snapshot.values, snapshot.interrupts)
         return await self._stream(job, sink, Command(resume=given) if given else None)
 
     async def _stream(self, job: Job, sink: Sink, given: Any) -> Outcome:
@@ -122,7 +89,7 @@ class Assistant:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError  # which LangGraph swallows when it comes while it tidies up
             interrupts = values.get("__interrupt__", ())
-            return _waiting(values, interrupts) if interrupts else _done(values)
+            return waiting(values, interrupts) if interrupts else done(values)
         except GraphDrained:
             raise Drained from None
         except (Fenced, Unavailable):
@@ -155,7 +122,7 @@ class Assistant:
             return  # no state to add to: the next turn rebuilds it from the transcript, this answer included
         update = _open_ends(snapshot, job, mine)
         # An answer that came whole just before the end gives way to what was sent of it.
-        answer = _answer(snapshot.values) if mine and not snapshot.tasks else None
+        answer = answer_of(snapshot.values) if mine and not snapshot.tasks else None
         answer_id = answer.id if answer else f"{job.turn_id}-{status}"
         if text:
             update.append(AIMessage(Limit().take(text), id=answer_id))
@@ -200,6 +167,7 @@ async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Si
             if isinstance(message, AIMessage | AIMessageChunk) and (piece := limit.take(str(message.text))):
                 sink.piece(piece)
         elif mode == "values":
+            values.pop("__interrupt__", None)
             values |= data
         elif data["name"] not in QUIET_NODES:
             sink.step(data["name"], "ended" if "result" in data else "began")
@@ -221,11 +189,12 @@ def _said(job: Job) -> HumanMessage:
 
 
 def _rebuilt(transcript: list[dict[str, Any]]) -> list[BaseMessage]:
-    kinds = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
+    """Return what people and the assistant have said; notes of the system are not for the model."""
+    kinds: dict[str, type[HumanMessage | AIMessage]] = {"user": HumanMessage, "assistant": AIMessage}
     return [
         kinds[each["role"]](each["content"], id=f"transcript-{number}")
         for number, each in enumerate(transcript)
-        if each["content"]
+        if each["role"] in kinds and each["content"]
     ]
 
 
@@ -236,37 +205,6 @@ def _open_ends(snapshot: StateSnapshot, job: Job, mine: bool) -> list[BaseMessag
         return [_said(job)]
     known = {id(message) for message in messages}
     return [message for message in context.answer_open_calls(messages) if id(message) not in known]
-
-
-def _answer(values: dict[str, Any]) -> AIMessage | None:
-    messages = values.get("messages", [])
-    return messages[-1] if messages and isinstance(messages[-1], AIMessage) else None
-
-
-def _done(values: dict[str, Any]) -> Outcome:
-    answer = _answer(values)
-    title = str(values.get("title", ""))
-    text = Limit().take(str(answer.text)) if answer else ""
-    if not text.strip():
-        return Outcome("failed", error="The model gave an empty answer. Send it again.", title=title)
-    return Outcome("done", text=text, usage=_usage(answer), title=title)
-
-
-def _usage(answer: AIMessage | None) -> dict[str, int]:
-    used: dict[str, Any] = dict((answer.usage_metadata if answer else None) or {})
-    return {name: int(used[name]) for name in ("input_tokens", "output_tokens", "total_tokens") if name in used}
-
-
-def _waiting(values: dict[str, Any], interrupts: Sequence[Interrupt]) -> Outcome:
-    asked = [{"id": each.id, "value": each.value} for each in interrupts]
-    return Outcome("waiting", interrupts=asked, title=str(values.get("title", "")))
-
-
-def _ended(values: dict[str, Any]) -> Outcome:
-    """The turn-end was written, but its finish was not: end it once more in the same way."""
-    answer = _answer(values)
-    text = str(answer.text) if answer else ""
-    return Outcome("failed", text=text, error="The answer was broken off before its end. Send it again.")
 
 
 def _log_failure(job: Job, error: Exception) -> None:
