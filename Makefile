@@ -1,0 +1,71 @@
+# Everything that people type. `make setup` is done first by whatever needs it, and takes no time when nothing changed.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv/bin
+PY := $(VENV)/python
+NODE := $(PY) -m chatproject.services.node
+INSTALLED := .venv/.installed
+export PYTHON
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup run test test-py test-postgres test-js lint bench demo soak screenshots lock docs docs-check chromium
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(INSTALLED) ## prepare .venv; starts nothing
+
+$(INSTALLED): requirements.txt requirements-local.txt .ci/install
+	@.ci/install
+	@touch $@
+
+run: setup ## three nodes behind nginx at http://localhost:8000 (or PORT=…), with a small real model
+	@CHAT_MODEL=$${CHAT_MODEL:-$$($(PY) -m chatproject.services.model)} exec $(PY) manage.py cluster --port $(PORT)
+
+test: setup chromium test-py test-postgres test-js ## all tests
+
+test-py:
+	$(VENV)/pytest
+
+# What touches the database, once more on the database of production.
+test-postgres:
+	TETHER_TEST_DATABASE=postgres $(VENV)/pytest -m database
+
+test-js:
+	$(NODE) --test tests/js/*.test.js
+
+lint: setup ## style, types, imports, templates, migrations, generated documents
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy chatproject realtime conversations
+	$(VENV)/lint-imports
+	$(VENV)/djlint templates --check --quiet
+	$(VENV)/djlint templates --lint --quiet
+	$(PY) manage.py makemigrations --check --dry-run
+	$(MAKE) --no-print-directory docs-check
+
+docs-check: setup ## fail where generated documents are not what the code says
+	$(PY) manage.py protocol_docs --check
+
+docs: setup ## generate them
+	$(PY) manage.py protocol_docs
+
+demo: setup ## three demonstrations on three nodes, with counts, passed or failed
+	$(PY) manage.py demo
+
+bench: setup ## fan-out beside Socket.IO, and what else is measured
+	$(PY) -m bench
+
+soak: setup ## the acceptance tests at full length
+	SOAK=1 $(VENV)/pytest tests/acceptance --timeout 3600
+
+screenshots: setup chromium ## pictures of the pages for the documents
+	SCREENSHOTS=1 $(VENV)/pytest tests/browser
+
+lock: setup ## requirements.txt from requirements.in
+	$(VENV)/uv pip compile --quiet --universal --python-version 3.11 requirements.in -o requirements.txt
+
+chromium: setup
+	@.ci/chromium
