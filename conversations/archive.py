@@ -21,14 +21,17 @@ from .models import Conversation
 from .threads import in_database
 
 PASS_SECONDS = 0.5
+# A flood of messages leaves the node most of its processor: copying takes a quarter of the time at most.
+MOST_SECONDS_A_PASS = 1.0
+REST = 3
 LEASE_MS = 5_000
 MOST_A_PASS = 200
 ROUND = 20
 PUT_OFF_SECONDS = 30
+OUTAGE_SECONDS = 5
 
 logger = structlog.get_logger(__name__)
 
-# The lease is renewed between steps, which is where another archiver may have taken over.
 OUTAGES = (Unavailable, OperationalError, InterfaceError)
 
 
@@ -37,7 +40,6 @@ class Archiver:
 
     def __init__(self, node: str, *, forget: erasing.Forget = erasing.forget_checkpoints) -> None:
         self.owner = f"{node}:{uuid4()}"
-        self._forget = forget
         self._parker = parking.Parker()
         self._eraser = erasing.Eraser(forget)
 
@@ -47,8 +49,7 @@ class Archiver:
             while True:
                 started = time.monotonic()
                 await self._guarded_pass()
-                # Half of the time at most, so that a flood of messages leaves the node its processor.
-                await asyncio.sleep(max(PASS_SECONDS, time.monotonic() - started))
+                await asyncio.sleep(max(PASS_SECONDS, REST * (time.monotonic() - started)))
         finally:
             with contextlib.suppress(TetherError):
                 await asyncio.shield(self._hold_lease(0))
@@ -72,10 +73,14 @@ class Archiver:
         """
         await verifying.verify_once(self._keep_lease)
         done = 0
+        deadline = time.monotonic() + MOST_SECONDS_A_PASS
         waiting = await find_dirty(MOST_A_PASS)
-        for index in range(0, len(waiting), ROUND):
+        while waiting and time.monotonic() < deadline:
             await self._keep_lease()
-            done += await self._copy_whole(waiting[index : index + ROUND])
+            copied, whole = await self._copy_and_confirm(waiting[:ROUND])
+            # Those with another page go behind the others, so that a busy one does not hold them up.
+            waiting = waiting[ROUND:] + [page.conversation_id for page in copied if not _is_last(page)]
+            done += whole
         await self._eraser.erase_due()
         await self._parker.park_some()
         return done
@@ -83,17 +88,13 @@ class Archiver:
     async def _keep_lease(self) -> None:
         await self._hold_lease(LEASE_MS)
 
-    async def _copy_whole(self, conversation_ids: list[str]) -> int:
-        """Copy these until the archive has caught up with each, or cannot."""
-        done = 0
-        while conversation_ids:
-            copied = await self._copy(conversation_ids)
-            told = await asyncio.gather(*(_tell(page) for page in copied))
-            done += await confirm_pages(copied, {each for each in told if each})
-            point("archive.confirmed")
-            conversation_ids = [page.conversation_id for page in copied if not _is_last(page)]
-            await self._keep_lease()
-        return done
+    async def _copy_and_confirm(self, conversation_ids: list[str]) -> tuple[list[LogPage], int]:
+        """Copy a page of each log; return the pages that were copied, and how many logs are archived whole now."""
+        copied = await self._copy(conversation_ids)
+        told = await asyncio.gather(*(_tell(page) for page in copied))
+        whole = await confirm_pages(copied, {each for each in told if each})
+        point("archive.confirmed")
+        return copied, whole
 
     async def _copy(self, conversation_ids: list[str]) -> list[LogPage]:
         """Copy a page of each log; return those that are durable in the database."""
@@ -124,9 +125,13 @@ class Archiver:
                 await in_database(drop_cleared, page.conversation_id, page.cleared)
             return True
         except OUTAGES:
+            # Should only this one's rows upset the database, the others get their turn in the next pass.
+            await put_off(page.conversation_id, OUTAGE_SECONDS)
             raise
         except (DatabaseError, TetherError, ValueError, KeyError) as error:
-            logger.error("archive.put_off", conversation_id=page.conversation_id, exc_info=error)
+            # The first line only: a database's details may quote what people wrote.
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            logger.error("archive.put_off", conversation_id=page.conversation_id, error=reason)
             await put_off(page.conversation_id, PUT_OFF_SECONDS)
             return False
 

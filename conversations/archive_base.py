@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .events import Position
+from django.db.models import QuerySet
+
+from .events import Position, title_of
 from .models import Conversation, Member, Message, Turn
 
 UNFINISHED = (Turn.Status.QUEUED, Turn.Status.RUNNING, Turn.Status.WAITING)
@@ -32,6 +34,7 @@ class Base:
     read: dict[str, int]
     unread: dict[str, int]
     newest: list[tuple[int, str]]
+    first_words: str
     turns: dict[str, QueuedTurn]
 
 
@@ -52,8 +55,15 @@ def load_base(conversation_id: str) -> Base | None:
             (seq, source_of(role, author, device_id))
             for seq, role, author, device_id in said.values_list("seq", "role", "author", "device_id")[:NEWEST_MESSAGES]
         ],
+        first_words=_first_words(said),
         turns=_unfinished_turns(row),
     )
+
+
+def _first_words(said: QuerySet[Message]) -> str:
+    """Return the title that the first message gave, by which a clearing knows whether a person gave another."""
+    content = said.order_by("seq").values_list("content", flat=True).first()
+    return title_of(content) if content else ""
 
 
 def source_of(role: str, author: str, device_id: str) -> str:
@@ -95,6 +105,7 @@ def newest_facts(newest: list[tuple[int, str]]) -> dict[str, Any]:
 def meta_of(base: Base) -> dict[str, Any]:
     row = base.row
     facts = {"title": row.title, "topic": row.topic, "preview": row.preview, "count": row.message_count}
+    facts["first_words"] = base.first_words
     facts["active_ms"] = int(row.last_active_at.timestamp() * 1000)
     if row.language:
         facts["language"] = row.language

@@ -137,7 +137,7 @@ async def test_if_seq_and_unread_are_known_after_the_loss() -> None:
     talk = await new_talk()
     await say(talk, respond=True)
     await finish_turn(await start_turn(talk), "fine")
-    names = ("newest", "newest_source", "newest_other", "count", "title", "preview")
+    names = ("newest", "newest_source", "newest_other", "count", "title", "first_words", "preview")
     before = await redis().hmget(keys.meta(talk.conversation_id), names)
     unread = await redis().hgetall(keys.reads(talk.conversation_id))
     await archive_all()
