@@ -50,14 +50,14 @@ def encode_body(kind: str, data: dict[str, Any]) -> bytes:
     return orjson.dumps({"event": kind, "at": now_text(), "data": data})
 
 
-def event_frame(conversation_id: str, epoch: int, seq: int, chain: str, body: bytes) -> str:
+def event_frame(conversation_id: str, epoch: int, seq: int, chain: str, body: bytes) -> bytes:
     """Return the `event` frame; ids and chain need no escaping."""
     head = f'{{"type":"event","conversation_id":"{conversation_id}","epoch":{epoch},"seq":{seq},"chain":"{chain}",'
-    return head + body[1:].decode()
+    return head.encode() + body[1:]
 
 
-def feed_frame(epoch: int, seq: int, chain: str, body: bytes) -> str:
-    return f'{{"type":"feed","epoch":{epoch},"seq":{seq},"chain":"{chain}",' + body[1:].decode()
+def feed_frame(epoch: int, seq: int, chain: str, body: bytes) -> bytes:
+    return b'{"type":"feed","epoch":%d,"seq":%d,"chain":"%s",' % (epoch, seq, chain.encode()) + body[1:]
 
 
 def message_item(seq: int, body: bytes) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Saying something: check, append, announce, and queue the turn. And reading back what was said."""
 
+from random import Random
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import orjson
 
@@ -12,6 +13,13 @@ from .log import Appended, Draft
 from .models import Event
 
 TRANSCRIPT_MESSAGES = 40
+# Ids are names, not secrets: one seed from the system instead of a system call for each.
+_random = Random()
+
+
+def new_id() -> str:
+    """Return a random UUID (version 4)."""
+    return str(UUID(int=_random.getrandbits(128), version=4))
 
 
 def draft_message(
@@ -25,8 +33,8 @@ def draft_message(
     retry: bool,
 ) -> Draft:
     """Return the message ready to append: its body encoded once, and its turn named if it asks for an answer."""
-    message_id = str(uuid4())
-    turn_id = str(uuid4()) if respond else ""
+    message_id = new_id()
+    turn_id = new_id() if respond else ""
     data = {
         "message_id": message_id,
         "role": "user",

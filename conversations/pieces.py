@@ -61,7 +61,7 @@ class PieceWriter:
             "name": name,
             "status": status,
         }
-        message = {"type": "hint", "c": self._claimed.conversation_id, "f": orjson.dumps(frame).decode()}
+        message = {"type": "hint", "c": self._claimed.conversation_id, "f": orjson.dumps(frame)}
         tell_users(self._claimed.members, message)
 
     async def guard(self, run: Coroutine[Any, Any, Any]) -> Any:

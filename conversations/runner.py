@@ -13,7 +13,8 @@ import structlog
 from django.conf import settings
 
 from . import turns
-from .assistant.service import Assistant, Drained, Job, Outcome
+from .assistant.outcome import Drained, Job, Outcome
+from .assistant.service import Assistant
 from .errors import Fenced, Forbidden, Unavailable
 from .events import encode_body, preview_of
 from .feed import teller

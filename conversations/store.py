@@ -47,7 +47,10 @@ def client() -> Redis:
 
 
 async def close() -> None:
-    """Close this loop's client, if it has one."""
+    """Close this loop's client and its shared wire, if it has them."""
+    from . import batching  # it stands on this module
+
+    await batching.close()
     found = _clients.pop(asyncio.get_running_loop(), None)
     if found is not None:
         await found.aclose()

@@ -122,7 +122,7 @@ def piece_message(claimed: Claim, n: int, text: str) -> dict[str, Any]:
             "n": n,
             "text": text,
         }
-    ).decode()
+    )
     return {
         "type": "piece",
         "c": claimed.conversation_id,

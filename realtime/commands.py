@@ -38,7 +38,7 @@ class Call:
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]
 
 
-async def run(connection: "Connection", command: Command) -> str:
+async def run(connection: "Connection", command: Command) -> bytes:
     """Carry the command out and return its `result` (or `history`) frame.
 
     Raises Forbidden before anything else where the conversation is not the user's, UnknownCommand, InvalidMessage.
@@ -94,7 +94,7 @@ async def _list_conversations(call: Call) -> dict[str, Any]:
     )
 
 
-async def _history(call: Call) -> str:
+async def _history(call: Call) -> bytes:
     found, more = await log.history(
         call.conversation_id, call.user_id, before_seq=call.args.before_seq or 0, limit=call.args.limit
     )

@@ -1,9 +1,9 @@
-"""An authenticated socket at work: feeds its session with facts, carries out its reads, pumps its frames out."""
+"""An authenticated socket at work: feeds its session with facts, carries out its reads, writes its frames out."""
 
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -25,7 +25,7 @@ FRAME_BYTES = MAX_FRAME_BYTES - 16 * 1024
 QUIET_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Write = Callable[[bytes], None]
 
 logger = structlog.get_logger(__name__)
 
@@ -33,15 +33,14 @@ logger = structlog.get_logger(__name__)
 class Connection:
     """What the frames of one socket do. ``session`` decides what may be sent."""
 
-    def __init__(self, node: Node, identity: Identity, device_id: str, send: Send) -> None:
+    def __init__(self, node: Node, identity: Identity, device_id: str, write: Write) -> None:
         self.node = node
         self.identity = identity
         self.user_id = identity.user_id
         self.device_id = device_id
         self.conversation_id = ""
         self.session = Session(settings.FLOW_WINDOW_BYTES)
-        self._send = send
-        self._pump: asyncio.Task[None] | None = None
+        self._write = write
         self._reader: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         self._stalled_at: float | None = None
@@ -209,40 +208,34 @@ class Connection:
 
     # -- frames out
 
-    def send(self, frame: str) -> None:
+    def send(self, frame: bytes) -> None:
         self.session.push(frame)
-        self._wake_pump()
+        self.node.outbox.flush_soon(self)
 
     def wake(self) -> None:
-        """Let the pump and the reader look whether there is something to do."""
-        self._wake_pump()
+        """Let the outbox and the reader look whether there is something to do."""
+        if self.session.out:
+            self.node.outbox.flush_soon(self)
         if self.session.reads and self._reader is None:
             self._reader = asyncio.get_running_loop().create_task(self._read(), name="reader")
 
-    def _wake_pump(self) -> None:
-        if self.session.out and self._pump is None:
-            self._pump = asyncio.get_running_loop().create_task(self._pump_out(), name="pump")
-
-    async def _pump_out(self) -> None:
-        """The only writer of this socket: everything queued goes out in as few WebSocket frames as fit."""
-        try:
-            while self.session.out:
-                out, self.session.out = self.session.out, []
-                self._sent_at = time.monotonic()
-                for text in packed(out):
-                    size = len(text) if text.isascii() else len(text.encode())
-                    self.session.sent(size)
-                    await self._send({"type": "websocket.send", "text": text})
-                if not self.session.out:
-                    self.session.emptied()
-        finally:
-            self._pump = None
+    def flush(self) -> None:
+        """Write everything queued in as few WebSocket frames as fit. Called by the outbox only: one writer."""
+        session = self.session
+        if not session.out:
+            return
+        out, session.out = session.out, []
+        self._sent_at = time.monotonic()
+        for data in packed(out):
+            session.sent(len(data))
+            self._write(data)
+        session.emptied()
 
     async def _read(self) -> None:
         try:
             while self.session.reads:
                 await self._read_one(self.session.reads.popleft())
-                self._wake_pump()
+                self.node.outbox.flush_soon(self)
         finally:
             self._reader = None
 
@@ -261,7 +254,7 @@ class Connection:
             self.session.read_failed(conversation_id, frame, gone=True)
         except Exception as error:
             self.as_problem(error)
-            self.session.read_failed(conversation_id, "", gone=False)  # the node's next poll tries again
+            self.session.read_failed(conversation_id, b"", gone=False)  # the node's next poll tries again
 
     # -- time and the end
 
@@ -282,35 +275,28 @@ class Connection:
         """Return since when the client has left a full window unconfirmed, without any progress."""
         return 0.0 if self._stalled_at is None or not self.session.is_full else now - self._stalled_at
 
-    async def finish_sending(self) -> None:
-        if self._pump is not None:
-            await asyncio.wait([self._pump], timeout=1)
-
     async def stop(self) -> None:
-        tasks = [task for task in (self._pump, self._reader) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
 
 
-def packed(out: list[str]) -> list[str]:
+def packed(out: list[bytes]) -> list[bytes]:
     """Return WebSocket frames: one frame as it is, several as an array, each array below the size limit."""
     if len(out) == 1:
         return out
-    texts, start, size = [], 0, 0
+    batches, start, size = [], 0, 0
     for index, frame in enumerate(out):
-        length = len(frame) if frame.isascii() else len(frame.encode())
-        if size and size + length > FRAME_BYTES:
-            texts.append(_batch(out[start:index]))
+        if size and size + len(frame) > FRAME_BYTES:
+            batches.append(_batch(out[start:index]))
             start, size = index, 0
-        size += length + 1
-    texts.append(_batch(out[start:]))
-    return texts
+        size += len(frame) + 1
+    batches.append(_batch(out[start:]))
+    return batches
 
 
-def _batch(out: list[str]) -> str:
-    return out[0] if len(out) == 1 else "[" + ",".join(out) + "]"
+def _batch(out: list[bytes]) -> bytes:
+    return out[0] if len(out) == 1 else b"[" + b",".join(out) + b"]"
 
 
 def _cursor(cursor: frames.Cursor | None) -> Cursor | None:

@@ -1,8 +1,8 @@
 """The consumers: one for each WebSocket, and one on every node that runs what is due.
 
-A socket's frames are handled in order by one worker task; one pump is the only writer. Neither they nor the reader
-exist while there is nothing to do: an idle socket costs two waiting loops. Channels' own dispatch is not used, since
-it asks the database for old connections, in a thread, at each event.
+A socket's frames are handled in order by one worker task; the node's outbox is the only writer. Neither worker nor
+reader exist while there is nothing to do: an idle socket costs one waiting loop. Announcements are handed over where
+they arrive. Channels' own dispatch is not used: it asks the database for old connections, in a thread, at each event.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from .codes import MAX_BAD_FRAMES, MAX_FRAME_BYTES, MAX_UNANSWERED_FRAMES, Close
 from .connection import Connection
 from .frames import Auth, Bad, Close, Command, Heartbeat, Open, Received, Text, parse
 from .node import Node, running_node
+from .outbox import AsgiWriter, Write
 
 # More than one frame at its largest and as much again: what a client may have us hold unanswered.
 MAX_UNANSWERED_BYTES = 2 * MAX_FRAME_BYTES
@@ -60,6 +61,8 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._inbox_bytes = 0
         self._bad_frames = 0
         self._worker: asyncio.Task[None] | None = None
+        # `serve` offers a write that does not wait; any other ASGI server gets the same through `send`.
+        self._write: Write = scope.get("extensions", {}).get("tether.write") or AsgiWriter(send)
         self._closing: asyncio.Task[None] | None = None
         self.node: Node = await running_node()
         self.channel_layer = get_channel_layer()
@@ -182,13 +185,9 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if self.connection is not None:
             self.connection.send(frame)
         else:
-            self._send_soon(frame)
+            self._write(frame)
         if self._bad_frames >= MAX_BAD_FRAMES:
             raise Closing(CloseCode.BAD_PROTOCOL, f"{MAX_BAD_FRAMES} bad frames in a row.")
-
-    def _send_soon(self, frame: str) -> None:
-        # Before authentication there is no pump; daphne's send does not wait.
-        asyncio.get_running_loop().create_task(self.base_send({"type": "websocket.send", "text": frame}))
 
     # -- the door
 
@@ -220,28 +219,20 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.device_id = frame.device_id
         await self.channel_layer.group_add(user_group(identity.user_id), self.channel_name)
         await auth.admit_device(identity, device_id=frame.device_id, name=frame.device_name or "")
-        connection = Connection(self.node, identity, frame.device_id, self.base_send)
+        connection = Connection(self.node, identity, frame.device_id, self._write)
         await connection.start(frame)
         self.connection = connection
-        self._listener = asyncio.get_running_loop().create_task(self._listen(), name="announcements")
+        self.channel_layer.listen(self.channel_name, self._announced)
+        connection.session.doubt()  # what was announced before we listened
         await self.node.tell_presence(identity.user_id)
 
-    async def _listen(self) -> None:
-        """Take announcements from the layer, all that wait at once."""
-        queue = self.channel_layer.channels[self.channel_name]
-        connection = self.connection
-        assert connection is not None
-        while True:
-            message = await queue.get()
-            while True:
-                if message["type"] == "revoked":
-                    self.revoke(message)
-                else:
-                    connection.announced(message)
-                if queue.empty():
-                    break
-                message = queue.get_nowait()
-            connection.wake()
+    def _announced(self, message: dict[str, Any]) -> None:
+        """Take an announcement where it arrives; the outbox writes when all of them are taken."""
+        if message["type"] == "revoked":
+            self.revoke(message)
+        elif self.connection is not None:
+            self.connection.announced(message)
+            self.connection.wake()
 
     def revoke(self, revoked: dict[str, str]) -> None:
         """Close with 4401 if the revocation is about this socket's user, login, token or device."""
@@ -283,19 +274,19 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _close(self, code: CloseCode, reason: str, retry_after: float | None) -> None:
         logger.info("socket.closed_by_us", connection_id=self.connection_id, code=int(code), reason=reason)
         if self.connection is not None:
-            await self.connection.finish_sending()
-        await self.base_send({"type": "websocket.send", "text": outgoing.bye(int(code), reason, retry_after or 0)})
+            self.connection.flush()
+        self._write(outgoing.bye(int(code), reason, retry_after or 0))
+        if isinstance(self._write, AsgiWriter):
+            await self._write.drained()
         await self.base_send({"type": "websocket.close", "code": int(code)})
 
     async def _leave(self) -> None:
         self.node.sockets.discard(self)
         if self._closing is not None:
             await asyncio.wait([self._closing], timeout=1)
-        tasks = [task for task in (self._worker, getattr(self, "_listener", None)) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
         if self.connection is not None:
             await self.connection.stop()
         if self.identity is not None:

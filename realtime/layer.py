@@ -1,43 +1,35 @@
 """The channel layer between nodes: channels-redis' pub/sub layer, made fast and honest about what it loses.
 
 It may drop, repeat or reorder; sessions heal from the log. Against the stock layer: messages that wait at the same
-moment go out in one pipeline, those for one group as one message; a message is decoded once a node, not once a
-consumer; receiving blocks instead of polling; a reconnect subscribes again and tells every consumer to look at the log.
+moment go out in one write, those for one group as one message; a message is decoded once a node, not once a
+consumer, and handed over where it arrives; a reconnect subscribes again and tells every consumer to look at the log.
 """
 
 import asyncio
 import os
 import random
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
 import structlog
-from channels_redis.pubsub import (
-    RedisPubSubChannelLayer,
-    RedisPubSubLoopLayer,
-    RedisSingleShardConnection,
-)
+from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer
 from channels_redis.utils import _wrap_close
-from redis.exceptions import RedisError
 
-from conversations import store
+from conversations.errors import Unavailable
+from conversations.wire import Wire
 
 RECONNECT_SECONDS = 0.2
+SUBSCRIBE_SECONDS = 2.0
+PING_SECONDS = 10.0
 # What a consumer has not taken up by then is dropped: its session finds it in the log.
 QUEUE_MESSAGES = 1000
 DOUBT = {"type": "doubt"}
 
+Message = dict[str, Any]
+Sink = Callable[[Message], None]
+
 logger = structlog.get_logger(__name__)
-
-
-def pack(messages: list[dict[str, Any]]) -> bytes:
-    packed: bytes = msgpack.packb(messages)
-    return packed
-
-
-def unpack(data: bytes) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = msgpack.unpackb(data)
-    return messages
 
 
 class TetherChannelLayer(RedisPubSubChannelLayer):
@@ -53,26 +45,27 @@ class TetherChannelLayer(RedisPubSubChannelLayer):
 
 
 class TetherLoopLayer(RedisPubSubLoopLayer):
-    """The layer of one event loop. Queues hold decoded messages."""
+    """The layer of one event loop. Queues hold decoded messages; a consumer may take them by a sink instead."""
 
     def __init__(self, hosts: list[str], prefix: str, channel_layer: TetherChannelLayer) -> None:
         super().__init__(None, prefix, None, None, channel_layer)
         self._shards = [TetherShard(url, self) for url in hosts]
+        self._sinks: dict[str, Sink] = {}
 
     @property
     def dropped(self) -> int:
         """How many messages the fault switch TETHER_LAYER_DROP has swallowed in this process."""
         return sum(shard.dropped for shard in self._shards)
 
-    def group_send_soon(self, group: str, message: dict[str, Any]) -> None:
+    def group_send_soon(self, group: str, message: Message) -> None:
         name = self._get_group_channel_name(group)
         self._get_shard(name).publish_soon(name, message)
 
-    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+    async def group_send(self, group: str, message: Message) -> None:
         name = self._get_group_channel_name(group)
         await self._get_shard(name).publish(name, message)
 
-    async def send(self, channel: str, message: dict[str, Any]) -> None:
+    async def send(self, channel: str, message: Message) -> None:
         await self._get_shard(channel).publish(channel, message)
 
     async def _subscribe_to_channel(self, channel: str) -> None:
@@ -85,136 +78,161 @@ class TetherLoopLayer(RedisPubSubLoopLayer):
         self.channels[channel] = asyncio.Queue(QUEUE_MESSAGES)
         return channel
 
-    async def receive(self, channel: str) -> dict[str, Any]:
-        message: dict[str, Any] = await self.channels[channel].get()
+    async def receive(self, channel: str) -> Message:
+        message: Message = await self.channels[channel].get()
         return message
+
+    def listen(self, channel: str, sink: Sink) -> None:
+        """Hand this channel's messages to ``sink`` where they arrive, instead of queueing them."""
+        self._sinks[channel] = sink
 
     def forget_channel(self, channel: str) -> None:
         self.channels.pop(channel, None)
+        self._sinks.pop(channel, None)
 
-    def deliver(self, name: str, messages: list[dict[str, Any]]) -> None:
-        """Put messages into the queues of this process' consumers that are in the group."""
-        for channel in (name,) if name in self.channels else self.groups.get(name, ()):
-            queue = self.channels.get(channel)
-            if queue is None:
-                continue
-            if queue.qsize() + len(messages) > QUEUE_MESSAGES:
-                _empty(queue)
-                queue.put_nowait(DOUBT)
-                continue
-            for message in messages:
-                queue.put_nowait(message)
+    def deliver(self, name: str, messages: list[Message]) -> None:
+        """Hand messages to this process' consumers that are in the group."""
+        for channel in (name,) if name in self.channels else tuple(self.groups.get(name, ())):
+            self._hand_over(channel, messages)
 
     def doubt(self) -> None:
         """After a reconnect something may be lost: every consumer looks at the log."""
-        for queue in self.channels.values():
-            if queue.full():
-                _empty(queue)
-            queue.put_nowait(DOUBT)
+        for channel in tuple(self.channels):
+            self._hand_over(channel, [DOUBT])
+
+    def _hand_over(self, channel: str, messages: list[Message]) -> None:
+        sink = self._sinks.get(channel)
+        if sink is not None:
+            for message in messages:
+                sink(message)
+            return
+        queue = self.channels.get(channel)
+        if queue is None:
+            return
+        if queue.qsize() + len(messages) > QUEUE_MESSAGES:
+            while not queue.empty():
+                queue.get_nowait()
+            messages = [DOUBT]
+        for message in messages:
+            queue.put_nowait(message)
 
 
-def _empty(queue: "asyncio.Queue[Any]") -> None:
-    while not queue.empty():
-        queue.get_nowait()
-
-
-class TetherShard(RedisSingleShardConnection):
-    """One Redis: a publisher that batches, and a subscriber that blocks."""
-
-    _redis: Any
-    _pubsub: Any
-    _receive_task: Any
+class TetherShard:
+    """One Redis: a wire that publishes in batches, and a wire that is subscribed."""
 
     def __init__(self, url: str, layer: TetherLoopLayer) -> None:
-        super().__init__(url, layer)
-        self._outbox: dict[str, list[dict[str, Any]]] = {}
-        self._publishing: asyncio.Task[None] | None = None
+        self._url = url
+        self._layer = layer
+        self._outbox: dict[str, list[Message]] = {}
+        self._publisher: Wire | None = None
+        self._subscriber: Wire | None = None
+        self._subscribed_to: set[str] = set()
+        self._confirmed: dict[str, asyncio.Event] = {}
+        self._heard_at = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
         self._drop = float(os.environ.get("TETHER_LAYER_DROP", "0"))
         self.dropped = 0
 
-    def publish_soon(self, channel: str, message: dict[str, Any]) -> None:
+    # -- publishing
+
+    def publish_soon(self, channel: str, message: Message) -> None:
         if self._drop and random.random() < self._drop:
             self.dropped += 1
             return
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._publish_all)
         self._outbox.setdefault(channel, []).append(message)
-        if self._publishing is None:
-            self._publishing = asyncio.get_running_loop().create_task(self._publish_all(), name="publish")
 
-    async def publish(self, channel: str, message: dict[str, Any]) -> None:
+    async def publish(self, channel: str, message: Message) -> None:
+        """Publish and wait until Redis has taken it; a failure is logged, not raised: the log heals it."""
         self.publish_soon(channel, message)
-        if self._publishing is not None:
-            await asyncio.shield(self._publishing)
-
-    async def _publish_all(self) -> None:
+        self._publish_all()
         try:
-            while self._outbox:
-                outbox, self._outbox = self._outbox, {}
-                try:
-                    async with self._client().pipeline(transaction=False) as pipeline:
-                        for channel, messages in outbox.items():
-                            pipeline.publish(channel, pack(messages))
-                        await pipeline.execute()
-                except (RedisError, OSError) as error:
-                    logger.warning("layer.lost", messages=len(outbox), error=str(error))
-        finally:
-            self._publishing = None
+            await self._publisher_wire().call("PING")  # replies come in order: what was before is published
+        except Unavailable as error:
+            logger.warning("layer.lost", error=error.message)
 
-    def _client(self) -> Any:
-        self._ensure_redis()
-        return self._redis
+    def _publish_all(self) -> None:
+        outbox, self._outbox = self._outbox, {}
+        wire = self._publisher_wire()
+        for channel, messages in outbox.items():
+            wire.call("PUBLISH", channel, msgpack.packb(messages))
 
-    def _ensure_redis(self) -> None:
-        if self._redis is None:
-            self._redis = store.connect(self.host)
-            self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+    def _publisher_wire(self) -> Wire:
+        if self._publisher is None:
+            self._publisher = Wire(self._url)
+        return self._publisher
 
-    def _ensure_receiver(self) -> None:
-        if self._receive_task is None:
-            self._receive_task = asyncio.get_running_loop().create_task(self._do_receiving(), name="layer")
+    # -- subscribing
 
     async def subscribe(self, channel: str) -> None:
-        """Subscribe; during an outage the name is kept and subscribed when Redis is back."""
-        async with self._lock:
-            if channel in self._subscribed_to:
-                return
-            self._ensure_redis()
+        """Return when Redis has confirmed; during an outage, after 2 s: the name is subscribed when it is back."""
+        if channel in self._subscribed_to and channel not in self._confirmed:
+            return
+        confirmed = self._confirmed.setdefault(channel, asyncio.Event())
+        if channel not in self._subscribed_to:
             self._subscribed_to.add(channel)
-            try:
-                await self._pubsub.subscribe(channel)
-            except (RedisError, OSError) as error:
-                logger.warning("layer.not_subscribed", error=str(error))
-            self._ensure_receiver()
+            self._subscriber_wire().send("SUBSCRIBE", channel)
+        try:
+            await asyncio.wait_for(confirmed.wait(), SUBSCRIBE_SECONDS)
+        except TimeoutError:
+            logger.warning("layer.not_subscribed_yet")
 
     async def unsubscribe(self, channel: str) -> None:
-        async with self._lock:
-            if channel in self._subscribed_to:
-                self._subscribed_to.discard(channel)
-                try:
-                    await self._pubsub.unsubscribe(channel)
-                except (RedisError, OSError) as error:
-                    logger.warning("layer.not_unsubscribed", error=str(error))
+        if channel in self._subscribed_to:
+            self._subscribed_to.discard(channel)
+            self._confirmed.pop(channel, None)
+            self._subscriber_wire().send("UNSUBSCRIBE", channel)
 
-    async def _do_receiving(self) -> None:
-        while True:
-            try:
-                reply = await self._pubsub.parse_response(block=True)
-                if reply[0] == b"message":
-                    self.channel_layer.deliver(reply[1].decode(), unpack(reply[2]))
-            except (RedisError, OSError) as error:
-                logger.warning("layer.disconnected", error=str(error))
-                await self._resubscribe()
+    def _subscriber_wire(self) -> Wire:
+        if self._subscriber is None:
+            self._subscriber = Wire(
+                self._url, on_message=self._take, on_connected=self._resubscribe, on_lost=self._lost
+            )
+            self._later(PING_SECONDS, self._ping)
+        return self._subscriber
 
-    async def _resubscribe(self) -> None:
-        while True:
-            await asyncio.sleep(RECONNECT_SECONDS)
-            async with self._lock:
-                try:
-                    await self._pubsub.aclose()
-                    self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
-                    if self._subscribed_to:
-                        await self._pubsub.subscribe(*self._subscribed_to)
-                except (RedisError, OSError):
-                    continue
-            logger.info("layer.reconnected", channels=len(self._subscribed_to))
-            self.channel_layer.doubt()
-            return
+    def _take(self, reply: Any) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        if reply[0] == b"message":
+            self._layer.deliver(reply[1].decode(), msgpack.unpackb(reply[2]))
+        elif reply[0] == b"subscribe":
+            confirmed = self._confirmed.pop(reply[1].decode(), None)
+            if confirmed is not None:
+                confirmed.set()
+
+    def _lost(self) -> None:
+        logger.warning("layer.disconnected")
+        self._later(RECONNECT_SECONDS, self._subscriber_wire().connect_soon)
+
+    def _resubscribe(self) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        if self._subscribed_to:
+            self._subscriber_wire().send("SUBSCRIBE", *self._subscribed_to)
+            self._layer.doubt()
+
+    def _ping(self) -> None:
+        """A subscriber only listens: without a ping it would not notice that nobody is there any more."""
+        wire = self._subscriber_wire()
+        if asyncio.get_running_loop().time() - self._heard_at > 2 * PING_SECONDS:
+            wire.abort()
+        elif self._subscribed_to:
+            wire.send("PING")
+        self._later(PING_SECONDS, self._ping)
+
+    def _later(self, seconds: float, work: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers = [timer for timer in self._timers if timer.when() > loop.time() and not timer.cancelled()]
+        self._timers.append(loop.call_later(seconds, work))
+
+    async def flush(self) -> None:
+        """Close the wires and forget everything."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        for wire in (self._publisher, self._subscriber):
+            if wire is not None:
+                await wire.close()
+        self._publisher = self._subscriber = None
+        self._subscribed_to.clear()
+        self._confirmed.clear()

@@ -27,6 +27,7 @@ from conversations.runner import SWEEP_SECONDS, TurnRunner
 
 from . import outgoing, preflight
 from .codes import CloseCode
+from .outbox import Outbox
 from .registry import Registry
 
 if TYPE_CHECKING:  # sockets belong to a node, and know it
@@ -58,6 +59,7 @@ class Node:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self.sockets: set[SocketConsumer] = set()
         self.heads: dict[str, log.Head] = {}
+        self.outbox = Outbox()
         self.draining = False
         self.ready = False
         self.registry = Registry(self.name)

@@ -1,4 +1,4 @@
-"""The frames that the server makes by hand, as text. Their models stand in server_frames.py."""
+"""The frames that the server makes by hand, as bytes of JSON. Their models stand in server_frames.py."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from conversations.errors import TetherError
 from conversations.events import now_text
 
 
-def encode(frame: dict[str, Any]) -> str:
-    return orjson.dumps(frame).decode()
+def encode(frame: dict[str, Any]) -> bytes:
+    return orjson.dumps(frame)
 
 
 def error(
@@ -18,7 +18,7 @@ def error(
     client_id: str | None = None,
     id: str | None = None,
     conversation_id: str | None = None,
-) -> str:
+) -> bytes:
     frame: dict[str, Any] = {
         "type": "error",
         "code": problem.code,
@@ -35,21 +35,24 @@ def error(
     return encode(frame | {name: value for name, value in optional.items() if value is not None})
 
 
-def bye(code: int, reason: str, retry_after: float) -> str:
+def bye(code: int, reason: str, retry_after: float) -> bytes:
     return encode({"type": "bye", "code": code, "reason": reason, "retry_after": retry_after})
 
 
-def ack(client_id: str, conversation_id: str, message_id: str, seq: int, duplicate: bool) -> str:
+def ack(client_id: str, conversation_id: str, message_id: str, seq: int, duplicate: bool) -> bytes:
     # Ids need no escaping; this is the hottest frame we make.
-    return (
-        f'{{"type":"ack","client_id":"{client_id}","conversation_id":"{conversation_id}",'
-        f'"message_id":"{message_id}","seq":{seq},"duplicate":{"true" if duplicate else "false"}}}'
+    return b'{"type":"ack","client_id":"%s","conversation_id":"%s","message_id":"%s","seq":%d,"duplicate":%s}' % (
+        client_id.encode(),
+        conversation_id.encode(),
+        message_id.encode(),
+        seq,
+        b"true" if duplicate else b"false",
     )
 
 
-def result(command_id: str, command: str, data: dict[str, Any]) -> str:
+def result(command_id: str, command: str, data: dict[str, Any]) -> bytes:
     return encode({"type": "result", "id": command_id, "command": command, "data": data})
 
 
-def heartbeat(heads: dict[str, Any], feed: dict[str, Any] | None) -> str:
+def heartbeat(heads: dict[str, Any], feed: dict[str, Any] | None) -> bytes:
     return encode({"type": "heartbeat", "server_time": now_text(), "heads": heads, "feed": feed})

@@ -59,7 +59,7 @@ class Session:
     """
 
     def __init__(self, window_bytes: int) -> None:
-        self.out: list[str] = []
+        self.out: list[bytes] = []
         self.reads: deque[Read] = deque()
         self._window_bytes = window_bytes
         self._open: dict[str, Opened] = {}
@@ -82,7 +82,7 @@ class Session:
     def is_stalled(self) -> bool:
         return self.is_full or any(each.state == "stalled" for each in self._open.values())
 
-    def push(self, frame: str) -> None:
+    def push(self, frame: bytes) -> None:
         """Queue a frame. Answers to what the client asked come through here whatever the window says."""
         self.out.append(frame)
         self._queued_bytes += len(frame)
@@ -150,18 +150,18 @@ class Session:
             for item in items:
                 self._live(conversation_id, opened, (self._entry, epoch, *item))
 
-    def piece(self, conversation_id: str, turn_id: str, attempt: int, n: int, frame: str) -> None:
+    def piece(self, conversation_id: str, turn_id: str, attempt: int, n: int, frame: bytes) -> None:
         opened = self._open.get(conversation_id)
         if opened is not None:
             self._live(conversation_id, opened, (self._piece, turn_id, attempt, n, frame))
 
-    def hint(self, conversation_id: str, frame: str) -> None:
+    def hint(self, conversation_id: str, frame: bytes) -> None:
         """A frame that nobody needs: sent to whoever is live and has room."""
         opened = self._open.get(conversation_id)
         if opened is not None and opened.state == "live" and not self.is_full:
             self.push(frame)
 
-    def feed_entry(self, epoch: int, seq: int, chain: str, frame: str) -> None:
+    def feed_entry(self, epoch: int, seq: int, chain: str, frame: bytes) -> None:
         opened = self._open.get(FEED)
         if opened is not None:
             self._live(FEED, opened, (self._entry, epoch, seq, chain, "", "", 0, frame))
@@ -188,7 +188,7 @@ class Session:
         kind: str,
         turn_id: str,
         attempt: int,
-        frame: str,
+        frame: bytes,
     ) -> None:
         cursor = opened.cursor
         assert cursor is not None
@@ -205,7 +205,7 @@ class Session:
             opened.turns.pop(turn_id, None)
             opened.finished.append(turn_id)
 
-    def _piece(self, conversation_id: str, opened: Opened, turn_id: str, attempt: int, n: int, frame: str) -> None:
+    def _piece(self, conversation_id: str, opened: Opened, turn_id: str, attempt: int, n: int, frame: bytes) -> None:
         if turn_id in opened.finished:
             return
         known_attempt, known_n = opened.turns.get(turn_id, (0, 0))
@@ -219,7 +219,7 @@ class Session:
 
     # -- what the log says
 
-    def read_failed(self, conversation_id: str, frame: str, *, gone: bool) -> None:
+    def read_failed(self, conversation_id: str, frame: bytes, *, gone: bool) -> None:
         """The read was refused (`gone`) or must be tried later; the frame says so to the client."""
         opened = self._open.get(conversation_id)
         if opened is None:
@@ -277,7 +277,7 @@ class Session:
             return
         opened.asked = False
         if found.entries is None:
-            self.push(orjson.dumps({"type": "feed_reset", "head": found.head.wire()}).decode())
+            self.push(orjson.dumps({"type": "feed_reset", "head": found.head.wire()}))
             opened.cursor = Cursor(*found.head)
         else:
             for entry in found.entries:
@@ -352,7 +352,7 @@ class Session:
         return opened.cursor._asdict() if opened and opened.cursor else None
 
 
-def opened_frame(conversation_id: str, head: Position, turns: list[TurnView]) -> str:
+def opened_frame(conversation_id: str, head: Position, turns: list[TurnView]) -> bytes:
     return orjson.dumps(
         {
             "type": "opened",
@@ -360,10 +360,10 @@ def opened_frame(conversation_id: str, head: Position, turns: list[TurnView]) ->
             "head": head.wire(),
             "turns": [turn.wire() for turn in turns],
         }
-    ).decode()
+    )
 
 
-def snapshot_frame(conversation_id: str, found: Snapshot) -> str:
+def snapshot_frame(conversation_id: str, found: Snapshot) -> bytes:
     return orjson.dumps(
         {
             "type": "snapshot",
@@ -376,4 +376,4 @@ def snapshot_frame(conversation_id: str, found: Snapshot) -> str:
             "more": found.more,
             "reason": found.reason,
         }
-    ).decode()
+    )
