@@ -13,6 +13,7 @@ from django.conf import settings
 
 from . import keys, restoring
 from .announce import tell_entries
+from .assistant import keys as checkpoint_keys
 from .batching import batcher
 from .errors import Conflict, Forbidden, TooLarge
 from .events import NO_CHAIN, Entry, Position, encode_body, message_item, now_text
@@ -223,10 +224,13 @@ async def note(
 async def clear(conversation_id: str, user_id: str, *, once: str, body: bytes) -> int:
     """Erase everything before a new `history.cleared` entry from the stream; return that entry's seq, 0 if repeated.
 
-    Raises Forbidden, Conflict while a turn is in flight.
+    The checkpoints go in the same script. Raises Forbidden, Conflict while a turn is in flight.
     """
     more = [keys.sent(conversation_id, user_id, f"cmd.{once}")]
-    reply = await call("clear", conversation_id, more, [conversation_id, user_id, body, COMMAND_TTL_SECONDS])
+    more += [checkpoint_keys.heads(conversation_id), checkpoint_keys.order(conversation_id)]
+    args: list[Any] = [conversation_id, user_id, body, COMMAND_TTL_SECONDS]
+    args += [checkpoint_keys.prefix(conversation_id), checkpoint_keys.writes_prefix(conversation_id)]
+    reply = await call("clear", conversation_id, more, args)
     _announce_one(conversation_id, reply, "history.cleared", body)
     return 0 if reply[0] == b"DUPLICATE" else int(reply[2])
 

@@ -21,12 +21,17 @@ async def deleted_talk() -> Talk:
     await say(talk, respond=True)
     await finish_turn(await start_turn(talk), "fine")
     await archive_all()
-    await redis().hset(checkpoint_keys.heads(talk.conversation_id), "", "c1")
-    await redis().zadd(checkpoint_keys.order(talk.conversation_id), {"t1|:c1": 1})
-    await redis().set(checkpoint_keys.prefix(talk.conversation_id) + ":c1", "state")
+    await keep_checkpoint(talk)
     await services.delete_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, device_id="phone")
     await make_due(talk)
     return talk
+
+
+async def keep_checkpoint(talk: Talk) -> None:
+    await redis().hset(checkpoint_keys.heads(talk.conversation_id), "", "c1")
+    await redis().zadd(checkpoint_keys.order(talk.conversation_id), {"t1|:c1": 1})
+    await redis().set(checkpoint_keys.prefix(talk.conversation_id) + ":c1", "state")
+    await redis().set(checkpoint_keys.writes_prefix(talk.conversation_id) + ":c1", "writes")
 
 
 async def make_due(talk: Talk) -> None:
@@ -109,3 +114,11 @@ async def test_the_neighbours_of_what_is_erased_keep_everything() -> None:
     await archive_all()
     assert len((await snapshot_of(neighbour)).messages) == 4
     assert await Event.objects.filter(conversation=neighbour.conversation_id).acount() == 4
+
+
+async def test_a_clearing_drops_the_checkpoints_at_the_same_instant() -> None:
+    talk = await new_talk()
+    await say(talk, 2)
+    await keep_checkpoint(talk)
+    await services.clear_history(user_id=talk.user_id, conversation_id=talk.conversation_id, once="c1")
+    assert [key for key in await keys_with(talk.conversation_id) if b"checkpoint" in key] == []
