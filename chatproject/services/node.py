@@ -31,11 +31,10 @@ def command(arguments: list[str]) -> list[str]:
     node = find_node()
     if arguments[:1] != ["npm"]:
         return [str(node), *arguments]
-    npm = node.with_name("npm")
-    script = _in_package("lib/node_modules/npm/bin/npm-cli.js")
-    if npm.exists():
-        return [str(npm), *arguments[1:]]
-    if script is None:
+    npm, script = shutil.which("npm"), _in_package("lib/node_modules/npm/bin/npm-cli.js")
+    if npm is not None and shutil.which("node") == str(node):
+        return [npm, *arguments[1:]]
+    if script is None:  # (the package's own bin/npm is a copy that does not find its parts)
         sys.exit("Node.js is there, but npm is not: install it")
     return [str(node), str(script), *arguments[1:]]
 
