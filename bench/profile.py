@@ -47,10 +47,18 @@ def count_samples(folded: str) -> tuple[int, Counter[str], Counter[str]]:
     return sum(own.values()), own, within
 
 
+def by_package(own: Counter[str]) -> Counter[str]:
+    """Return the samples by the package of the function that ran; single files are Python's own."""
+    packages: Counter[str] = Counter()
+    for function, count in own.items():
+        path = function.rpartition("(")[2]
+        packages[path.partition("/")[0] if "/" in path else "python"] += count
+    return packages
+
+
 def _table(counts: Counter[str], total: int) -> list[dict[str, Any]]:
     return [
-        {"function": name, "percent": round(100 * count / total, 1)}
-        for name, count in counts.most_common(TOP)
+        {"name": name, "percent": round(100 * count / total, 1)} for name, count in counts.most_common(TOP)
     ]
 
 
@@ -78,11 +86,12 @@ def measure(*, seed: int, quick: bool) -> dict[str, Any]:
         flush=True,
     )
     for line in _table(own, total)[:10]:
-        print(f"  {line['percent']:5.1f} % {line['function']}", flush=True)
+        print(f"  {line['percent']:5.1f} % {line['name']}", flush=True)
     return {
         "shape": {"users": USERS, "devices": order["devices"], "window": WINDOW},
         "samples": total,
         "watched": figures,
+        "packages": _table(by_package(own), total),
         "self_time": _table(own, total),
         "time_within": _table(within, total),
     }

@@ -78,10 +78,11 @@ def _fanout(result: Result) -> str:
         shape = f"{users} × {devices} × {window}"
         servers = " + ".join(f"{cores:.2f}" for cores in run["server_cores"].values())
         others = [f"{run[name]:.2f}" for name in ("client_cores", "strangers_cores")]
+        per_core = run["deliveries_per_second"] / max(sum(run["server_cores"].values()), 0.001)
         rate = f"{run['deliveries_per_second']:,} ({run['lowest']:,} to {run['highest']:,})"
         ack = f"{run['ack_ms']['p50']} / {run['ack_ms']['p99']}" if run["ack_ms"]["count"] else ""
         wait = f"{run['delivery_ms']['p50']} / {run['delivery_ms']['p99']}"
-        rows.append([shape, kind, rate, wait, ack, servers, *others])
+        rows.append([shape, kind, rate, wait, ack, servers, f"{per_core:,.0f}", *others])
         if kind == "tether" and ("peer", users, window) in chosen:
             ratio = run["deliveries_per_second"] / chosen["peer", users, window]["deliveries_per_second"]
             ratios.append([shape, f"{ratio:.2f}", verdict(ratio, at_least=FANOUT_GOALS.get((users, window)))])
@@ -93,12 +94,12 @@ def _fanout(result: Result) -> str:
 Two nodes of each, the same client process, runs in turns; the median run of {rounds} (lowest to highest).
 {_durabilities(result)} The peer acknowledges nothing, refuses no repeats and has no membership; it does less.
 
-{table([*head, "cores: Redis + nodes", "client", "strangers"], sorted(rows))}
+{table([*head, "cores: Redis + nodes", "deliveries/core-second", "client", "strangers"], sorted(rows))}
 
 {table(["users × devices × window", "ours / peer", "goal"], ratios)}
 
 `mirror` is one process that only sends back what it gets: with it the client reaches its own ceiling.
-`strangers` is whatever else ran on the machine meanwhile.
+`strangers` is whatever else ran on the machine meanwhile; deliveries per core-second feel it least.
 Over all runs: {", ".join(wrong)}.
 
 ![Deliveries per second](plots/fanout.png)"""
@@ -209,13 +210,14 @@ def _start(result: Result) -> str:
 
 
 def _profile(result: Result) -> str:
-    rows = [[f"{line['percent']:.1f} %", f"`{line['function']}`"] for line in result["self_time"][:20]]
+    rows = [[f"{line['percent']:.1f} %", f"`{line['name']}`"] for line in result["self_time"][:20]]
+    packages = [f"{line['name']} {line['percent']:.0f} %" for line in result["packages"][:10]]
     shape = " × ".join(map(str, result["shape"].values()))
     return f"""## Where a node's time goes
 
 One of two nodes at {shape}, {result["samples"]:,} samples by py-spy at
 {result["watched"]["deliveries_per_second"]:,} deliveries/s (slower for being watched).
-Time in the function itself:
+By package: {", ".join(packages)}. Time in the function itself:
 
 {table(["share", "function"], rows)}
 
