@@ -98,6 +98,7 @@ BY_NAME = [
     ("NotFound", "model"),
     ("ContextOverflow", "long"),
     ("Connect", "connect"),
+    ("TransportError", "connect"),
     ("ScriptedFailure", "scripted"),
     ("EmptyAnswer", "empty"),
     ("GraphRecursion", "steps"),
@@ -108,7 +109,8 @@ WORDS = {
     "model": "The model's provider does not know this model. Ask the operator to check CHAT_MODEL.",
     "rate": "The model's provider is busy with too many requests. Wait a minute, then send it again.",
     "slow": "The model took too long to answer. Send it again, or ask for something shorter.",
-    "connect": "The model cannot be reached. Send it again in a moment; if it stays so, tell the operator.",
+    "connect": "The model cannot be reached, or the connection broke off. Send it again in a moment; "
+    "if it stays so, tell the operator.",
     "trouble": "The model's provider has trouble of its own. Send it again in a moment.",
     "long": "The conversation is too long for the model. Send something shorter, or start a new conversation.",
     "empty": "The model gave an empty answer. Send it again, or put it in other words.",

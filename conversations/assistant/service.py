@@ -84,8 +84,9 @@ class Assistant:
 
     async def _stream(self, job: Job, sink: Sink, given: Any) -> Outcome:
         control = self.controls[job.turn_id] = RunControl()
+        said: list[str] = []
         try:
-            values = await _relay(self.graph, job, given, control, sink)
+            values = await _relay(self.graph, job, given, control, sink, said)
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError  # which LangGraph swallows when it comes while it tidies up
             interrupts = values.get("__interrupt__", ())
@@ -97,7 +98,7 @@ class Assistant:
         except Exception as error:
             _log_failure(job, error)
             title = context.title_of(job.text) if job.seq == 1 else ""
-            return Outcome("failed", error=explain(error), title=title)
+            return Outcome("failed", text="".join(said), error=explain(error), title=title)
         finally:
             if self.controls.get(job.turn_id) is control:
                 del self.controls[job.turn_id]
@@ -155,8 +156,8 @@ def _compile(saver: FencedRedisSaver, model_name: str | None) -> Any:
         raise StartRefused(f"ASSISTANT_GRAPH is {path!r}, which is no StateGraph: {error}") from None
 
 
-async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Sink) -> dict[str, Any]:
-    """Run the graph, pass its pieces and steps on, and return its last state."""
+async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Sink, said: list[str]) -> dict[str, Any]:
+    """Run the graph, pass its pieces and steps on, keep the pieces in ``said``, and return its last state."""
     limit = Limit()
     values: dict[str, Any] = {}
     async for mode, data in graph.astream(
@@ -165,6 +166,7 @@ async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Si
         if mode == "messages":
             message = data[0]
             if isinstance(message, AIMessage | AIMessageChunk) and (piece := limit.take(str(message.text))):
+                said.append(piece)
                 sink.piece(piece)
         elif mode == "values":
             values.pop("__interrupt__", None)
