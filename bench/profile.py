@@ -15,6 +15,8 @@ from .servers import Tether
 USERS, WINDOW = 20, 8
 RATE_PER_SECOND = 100
 TOP = 40
+# On a full machine a thread that waits for its turn to run looks busy; these only ever wait.
+WAITING = {"EpollSelector.select (selectors.py)", "_worker (concurrent/futures/thread.py)"}
 PLOTS_DIR = BENCH_DIR / "plots"
 
 
@@ -33,13 +35,13 @@ def _place(frame: str) -> str:
 
 
 def count_samples(folded: str) -> tuple[int, Counter[str], Counter[str]]:
-    """Return samples in all, by the function that ran, and by each function that was on the stack."""
+    """Return samples that did not wait: in all, by the function that ran, by each function on the stack."""
     own: Counter[str] = Counter()
     within: Counter[str] = Counter()
     for line in folded.splitlines():
         stack, _, count = line.rpartition(" ")
         frames = [_place(frame) for frame in stack.split(";") if "(" in frame]
-        if not frames:
+        if not frames or frames[-1] in WAITING:
             continue
         own[frames[-1]] += int(count)
         for frame in set(frames):
