@@ -93,6 +93,7 @@ async def test_a_new_password_by_a_form_ends_everything(ana):
 async def test_disabling_a_user_ends_everything_and_enabling_nothing(ana):
     ana.is_active = False
     assert await revoked_by(ana.save, update_fields=["is_active"]) == [("user", "")]
+    assert await revoked_by(ana.save) == []
     ana.is_active = True
     assert await revoked_by(ana.save) == []
 
