@@ -6,11 +6,14 @@ import pytest
 
 from conversations import keys, services
 from conversations.archive import Archiver
-from conversations.archive_pages import KEPT_ENTRIES
+from conversations.archive_pages import KEPT_ENTRIES, LogPage, confirm_pages, read_pages
+from conversations.archive_rows import store_page
 from conversations.events import NO_CHAIN
 from conversations.log import Cursor, history
 from conversations.models import Conversation, Event, Member, Message, Turn
+from conversations.threads import in_database
 from tests.archive_kit import (
+    Talk,
     archive_all,
     bodies_in_archive,
     chain_of,
@@ -108,6 +111,48 @@ async def test_what_is_said_while_it_copies_is_copied_next() -> None:
     found = await bodies_in_archive(talk)
     assert [entry[0] for entry in found] == list(range(1, 901))
     assert found[-1][1] == chain_of(found)
+
+
+async def read_page(talk: Talk) -> tuple[LogPage, Conversation]:
+    row = await Conversation.objects.aget(pk=talk.conversation_id)
+    page = (await read_pages({talk.conversation_id: row.archived_seq}))[talk.conversation_id]
+    assert page is not None
+    return page, row
+
+
+async def test_what_changes_after_the_reading_keeps_its_mark() -> None:
+    talk = await new_talk()
+    await say(talk, 3)
+    page, row = await read_page(talk)
+    await in_database(store_page, page, row)
+    renamed = {"title": "new", "once": "c1"}  # an entry that nobody's read position moves with
+    await services.rename_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, **renamed)
+    assert await confirm_pages([page], {talk.conversation_id}) == 0
+    page, row = await read_page(talk)
+    await in_database(store_page, page, row)
+    await redis().hset(keys.reads(talk.conversation_id), f"r{talk.user_id}", 2)
+    assert await confirm_pages([page], {talk.conversation_id}) == 0
+    page, row = await read_page(talk)
+    assert await confirm_pages([page], set()) == 0  # its feeds are not told
+    assert await confirm_pages([page], {talk.conversation_id}) == 1
+
+
+async def test_nothing_leaves_the_stream_before_it_is_archived() -> None:
+    talk = await new_talk()
+    await say(talk, KEPT_ENTRIES + 600)
+    page, row = await read_page(talk)
+    await in_database(store_page, page, row)
+    await confirm_pages([page], {talk.conversation_id})
+    assert (await stream_of(talk))[0][0] == page.entries[-1].seq + 1
+
+
+async def test_of_two_archivers_with_the_same_page_one_copies_it() -> None:
+    talk = await new_talk()
+    await say(talk, 3)
+    page, row = await read_page(talk)
+    assert await in_database(store_page, page, row)
+    assert not await in_database(store_page, page, row)
+    assert await bodies_in_archive(talk) == await stream_of(talk)
 
 
 async def test_two_archivers_at_once_do_no_harm() -> None:
