@@ -165,7 +165,14 @@ async def listening():
     layer = get_channel_layer()
     channel = await layer.new_channel()
     await layer.group_add("user.7", channel)
-    yield lambda: asyncio.wait_for(layer.receive(channel), 5)
+
+    async def next_message():
+        # A fresh subscription may say first that something could have been missed.
+        while (message := await layer.receive(channel))["type"] == "doubt":
+            pass
+        return message
+
+    yield lambda: asyncio.wait_for(next_message(), 5)
     await layer.flush()
 
 
