@@ -83,16 +83,17 @@ def test_markup_in_a_message_is_shown_and_not_run(both):
     assert second.page.locator("#lines img").count() == 0
 
 
-def test_scrolling_up_brings_older_messages_without_losing_the_place(both, browsers):
-    first, _ = both
-    conversation_id = first.page.url.split("/c/")[1].strip("/")
-    say_many(browsers, conversation_id, 120)
-    first.page.reload()
-    expect(first.page.locator("#lines .text").last).to_have_text("message 119")
-    assert len(first.lines()) < 120
-    first.page.locator("#thread").evaluate("thread => { thread.scrollTop = 0 }")
-    first.page.wait_for_function("document.querySelectorAll('#lines .message').length > 60")
-    assert first.page.locator("#thread").evaluate("thread => thread.scrollTop") > 0
+def test_scrolling_up_brings_older_messages_without_losing_the_place(browsers):
+    window = browsers()
+    say_many(browsers, window.begin().split("/")[2], 120)
+    window.visit("/").page.locator("#items a").first.click()
+    expect(window.page.locator("#lines .text").last).to_have_text("message 119")
+    assert len(window.wait_for_lines(50)) == 50
+    place = window.scroll_to(200)
+    window.wait_for_lines(100)
+    assert window.top_of("message 70") == pytest.approx(place, abs=2)
+    window.scroll_to(0)
+    assert [text for _, text in window.wait_for_lines(120)] == [f"message {n}" for n in range(120)]
 
 
 def test_the_page_paints_its_messages_before_any_script_runs(both, browsers):

@@ -75,6 +75,16 @@ class Window:
     def wait_for_writing(self, text):
         expect(self.writing()).to_contain_text(text, timeout=PATIENCE_MS)
 
+    def scroll_to(self, top):
+        """Scroll there and return, before anything else can happen, where the first message then stands."""
+        first = "thread.querySelector('.message').getBoundingClientRect().top"
+        move = f"(thread, top) => {{ thread.scrollTop = top; return {first} }}"
+        return self.page.locator("#thread").evaluate(move, top)
+
+    def top_of(self, text):
+        """How far below the top of the window this message stands, in pixels."""
+        return self.page.locator("#lines .message", has_text=text).bounding_box()["y"]
+
     def detail(self, name):
         return self.page.locator(f"[data-detail={name}]").text_content()
 
