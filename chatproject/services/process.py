@@ -20,6 +20,8 @@ LOG_LIMIT_BYTES = 16 * 1024 * 1024
 # otherwise sit on the port of a dead child just when it is started again.
 SERVICE_PORTS = range(20_000, 32_000)
 MAX_OPEN_FILES = 65_536
+# Handed out or asked for by this process: the one that shall listen there may not do so yet.
+_promised: set[int] = set()
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -87,9 +89,11 @@ def last_line(log: Path, default: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port on loopback that nobody listens on now. Raises StartRefused when there is none."""
-    for port in random.sample(SERVICE_PORTS, 200):
-        if is_port_free(port):
+    """Return a port on loopback, each time another, that nobody listens on. Raises StartRefused if there is none."""
+    # Not the shared generator: who seeds it, as tests do, would get the ports of everybody else who does.
+    for port in random.SystemRandom().sample(SERVICE_PORTS, 200):
+        if port not in _promised and is_port_free(port):
+            _promised.add(port)
             return port
     raise StartRefused("no free port on 127.0.0.1: stop some programs and try again")
 
@@ -113,6 +117,7 @@ def check_port(port: int, what: str) -> None:
             f"{what} cannot listen on 127.0.0.1:{port}: the port is in use; stop the program that has it, "
             "or choose another with --port"
         )
+    _promised.add(port)
 
 
 def raise_file_limit() -> int:
