@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from django.conf import settings
 
-from conversations import keys, services
+from conversations import keys, services, store
 from conversations.archive import Archiver
 from conversations.archive_pages import KEPT_ENTRIES, LogPage, confirm_pages, read_pages
 from conversations.archive_rows import store_page
@@ -184,6 +185,20 @@ async def test_the_task_archives_by_itself_and_ends_when_cancelled() -> None:
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()
     assert not await redis().exists(keys.ARCHIVER)
+
+
+async def test_an_outage_of_redis_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = await new_talk()
+    await say(talk, 3)
+    works = settings.REDIS_URL
+    await store.close()
+    monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")  # nothing listens there
+    archiver = Archiver("a")
+    await archiver._guarded_pass()
+    await store.close()
+    monkeypatch.setattr(settings, "REDIS_URL", works)
+    await archiver._guarded_pass()
+    assert len(await bodies_in_archive(talk)) == 3
 
 
 async def test_a_clearing_erases_what_was_before_from_the_archive() -> None:
