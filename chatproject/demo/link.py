@@ -1,6 +1,7 @@
 """Keeps one device connected: authentication, beats, flow control, backoff."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from typing import Protocol
@@ -15,6 +16,20 @@ CONFIRM_FRAMES = 64
 LATE_SECONDS = 10
 # Codes that a server sends on purpose, so that a `bye` must come first.
 WITH_BYE = {1012, 4400, 4401, 4403, 4408, 4409, 4426, 4429}
+
+
+# What of a frame is filled; the rest is room for brackets and for one more object.
+FILL_BYTES = MAX_FRAME_BYTES - 140_000
+
+
+def taken(outbox: list[Frame]) -> list[Frame]:
+    """Take from the front what fits one WebSocket frame; at least one, whatever its size."""
+    count = size_bytes = 0
+    while count < len(outbox) and (not count or size_bytes < FILL_BYTES):
+        size_bytes += len(json.dumps(outbox[count], ensure_ascii=False).encode()) + 2
+        count += 1
+    front, outbox[:count] = outbox[:count], []
+    return front
 
 
 class Owner(Protocol):
@@ -116,9 +131,8 @@ class Link:
     async def _write(self, socket: ClientConnection) -> None:
         await self._is_ready.wait()
         while True:
-            if self._outbox:
-                waiting, self._outbox[:] = list(self._outbox), []
-                await socket.send(joined(waiting))
+            while self._outbox:
+                await socket.send(joined(taken(self._outbox)))
             self._wake.clear()
             if not self._outbox:
                 await self._wake.wait()

@@ -58,6 +58,13 @@ class People:
         wire.ready = await wire.until(type="system", event="ready")
         return wire
 
+    async def wire_in_a_new_conversation(self, **options):
+        """Return a wire, and the id of a conversation that is not open on it."""
+        wire = await self.wire(**options)
+        key = uuid4().hex
+        await wire.send({"type": "command", "id": key, "command": "new_conversation", "args": {}})
+        return wire, (await wire.until(type="result", id=key))["data"]["conversation_id"]
+
     def judge(self):
         verdict = judge([client.report() for client in self.devices])
         verdict.breaches = [text for text in verdict.breaches if not any(k in text for k in self.expected)]
@@ -113,7 +120,8 @@ async def say(client, conversation_id, count, *, content="message", **fields):
     """Send so many texts at once, without asking the assistant; return the highest seq."""
     fields = {"respond": False, **fields}
     sending = [client.text(conversation_id, f"{content} {number}", **fields) for number in range(count)]
-    return max(ack["seq"] for ack in await asyncio.gather(*sending))
+    async with asyncio.timeout(60):
+        return max(ack["seq"] for ack in await asyncio.gather(*sending))
 
 
 async def answer_of(client, conversation_id, seconds=20):

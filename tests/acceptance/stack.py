@@ -1,12 +1,12 @@
 """Redis and nodes as real processes, each of which can be killed and started again at its own address."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from chatproject.demo.processes import Installation, Program, readiness, socket_url, wait_for
 from chatproject.services.process import free_port, is_port_free
 
 START_SECONDS = 90
+DRAIN_SECONDS = 20
 GENEROUS = {
     "RATE_LIMIT_MESSAGES": "off",
     "RATE_LIMIT_COMMANDS": "off",
@@ -23,11 +23,13 @@ class Node:
         self.http = f"http://127.0.0.1:{self.port}"
         self.url = socket_url(self.http)
         self.program = None
+        self.is_ending = False
 
     def start(self, **env):
         """Start it; ``env`` holds for this run only."""
         wait_for(lambda: is_port_free(self.port), 10, f"port {self.port} of {self.name}")
         arguments = ("serve", "--host", "127.0.0.1", "--port", str(self.port), "--node", self.name)
+        self.is_ending = False
         self.program: Program = self.stack.installation.program(self.name, *arguments, **{**self.env, **env})
 
     def wait_until_ready(self):
@@ -39,12 +41,17 @@ class Node:
     def kill(self):
         self.program.kill()
 
-    def drain(self):
-        """SIGTERM; return the seconds until the process had ended."""
-        began = time.monotonic()
+    def terminate(self):
+        """SIGTERM: it drains and ends."""
+        self.is_ending = True
         self.program.terminate()
-        self.program.process.wait(20)
-        return time.monotonic() - began
+
+    @property
+    def is_down(self):
+        """Whether it must be started again; one that drains is waited for."""
+        if self.program is not None and self.is_ending:
+            self.program.process.wait(DRAIN_SECONDS)
+        return self.program is None or self.program.process.poll() is not None
 
     def rss_kib(self):
         with open(f"/proc/{self.program.process.pid}/status") as lines:
@@ -76,7 +83,7 @@ class Stack:
             self.start_redis()
             self.wait_for_redis()  # a node without Redis does not start
         for node in self.nodes:
-            if node.program is None or node.program.process.poll() is not None:
+            if node.is_down:
                 node.start()
 
     def wait_until_ready(self):

@@ -82,9 +82,7 @@ async def test_a_client_that_confirms_late_goes_on_from_the_log(people, node):
 
 
 async def test_a_burst_of_unanswered_frames_is_closed_with_4429(people):
-    wire = await people.wire()
-    await wire.send({"type": "command", "id": "new", "command": "new_conversation", "args": {}})
-    conversation_id = (await wire.until(type="result", id="new"))["data"]["conversation_id"]
+    wire, conversation_id = await people.wire_in_a_new_conversation()
     where = {"conversation_id": conversation_id, "respond": False}
     for number in range(1000):
         await wire.send({"type": "text", "client_id": f"c{number}", "content": "x", **where})

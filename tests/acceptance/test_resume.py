@@ -78,9 +78,7 @@ async def test_a_cursor_from_before_a_clearing_gets_a_snapshot(people):
 
 
 async def test_ten_thousand_missed_entries_come_and_one_more_is_too_far(people):
-    wire = await people.wire()
-    await wire.send({"type": "command", "id": "new", "command": "new_conversation", "args": {}})
-    conversation_id = (await wire.until(type="result", id="new"))["data"]["conversation_id"]
+    wire, conversation_id = await people.wire_in_a_new_conversation()
     for _ in range(10_001 // 50 + 1):
         texts = [
             {"type": "text", "client_id": uuid4().hex, "content": "x", "conversation_id": conversation_id}
@@ -117,7 +115,7 @@ async def test_opening_twice_at_once_repeats_nothing_of_the_second(people):
     cursors = [speaker.mirrors[conversation_id].entries[at].cursor.as_json() for at in (4, 14)]
     wire = await people.wire(node=1)
     opens = [{"type": "open", "conversation_id": conversation_id, "cursor": cursor} for cursor in cursors]
-    await wire.send(*opens, {"type": "command", "id": "end", "command": "list_devices", "args": {}})
+    await wire.send(*opens, {"type": "command", "id": uuid4().hex, "command": "list_devices", "args": {}})
     seqs = []
     while not seqs or seqs[-1] != head:
         frame = await wire.receive()
@@ -127,9 +125,7 @@ async def test_opening_twice_at_once_repeats_nothing_of_the_second(people):
 
 
 async def test_frames_of_a_batch_are_handled_in_order(people):
-    wire = await people.wire()
-    await wire.send({"type": "command", "id": "new", "command": "new_conversation", "args": {}})
-    conversation_id = (await wire.until(type="result", id="new"))["data"]["conversation_id"]
+    wire, conversation_id = await people.wire_in_a_new_conversation()
     where = {"conversation_id": conversation_id}
     texts = [{"type": "text", "client_id": f"c{n}", "content": f"{n}", "respond": False, **where} for n in range(40)]
     await wire.send(*texts)

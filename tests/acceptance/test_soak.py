@@ -69,7 +69,7 @@ class Soak:
     async def restart(self, node, *, drain=False, **env):
         """Kill the node, or let it drain, and start it again."""
         self.dropped += (node.readiness() or {}).get("layer_dropped", 0)
-        node.program.terminate() if drain else node.kill()
+        node.terminate() if drain else node.kill()
         await asyncio.to_thread(node.program.process.wait, 20)
         node.start(**env)
         await asyncio.to_thread(node.wait_until_ready)

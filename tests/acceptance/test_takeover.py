@@ -33,7 +33,7 @@ async def next_piece_seconds(devices, conversation_id, began):
 async def test_a_dead_nodes_answer_goes_on_elsewhere(people, stack, record_property, how, most_seconds):
     devices, conversation_id, node = await asked(people, stack, "/words 200")
     began = time.monotonic()
-    node.kill() if how == "kill" else node.program.terminate()
+    node.kill() if how == "kill" else node.terminate()
     seconds = await next_piece_seconds(devices, conversation_id, began)
     record_property(f"{how}_to_next_piece_seconds", round(seconds, 2))
     print(f"{how}: next new piece after {seconds:.2f} s")
@@ -60,7 +60,7 @@ async def test_a_draining_node_says_bye_and_all_its_clients_are_back_within_ten_
     conversation_id = await devices[0].new_conversation()
     busy = [asyncio.create_task(devices[0].text(conversation_id, f"/words {n}")) for n in range(20, 25)]
     began = time.monotonic()
-    node.program.terminate()
+    node.terminate()
     for device in devices:
         await device.until(lambda d=device: d.link.closes, 10)
         await device.until(lambda d=device: d.link.connected, 10)

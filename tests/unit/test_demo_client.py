@@ -7,6 +7,8 @@ import pytest
 from websockets.asyncio.server import serve
 
 from chatproject.demo.client import Answered, Client, Stopped
+from chatproject.demo.link import taken
+from chatproject.demo.wire import joined
 
 CONVERSATION = "0b0f2c66-1b8e-4d1c-9d4f-3d0a4e2a9c11"
 ZERO = {"epoch": 1, "seq": 0, "chain": "0" * 16}
@@ -93,6 +95,15 @@ async def test_a_retryable_error_is_waited_out():
     async with Recorded(refuse) as recorded:
         await recorded.client.start()
         assert (await recorded.client.text(CONVERSATION, "hello"))["seq"] == 1
+
+
+def test_what_leaves_at_once_fits_one_frame():
+    outbox = [{"type": "text", "content": "字" * 32_000} for _ in range(6)]
+    sent = []
+    while outbox:
+        sent.append(taken(outbox))
+    assert [len(frames) for frames in sent] == [2, 2, 2]
+    assert max(len(joined(frames).encode()) for frames in sent) <= 256 * 1024
 
 
 async def test_a_final_refusal_is_raised():
