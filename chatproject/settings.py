@@ -134,7 +134,6 @@ CONTENT_SECURITY_POLICY = {
 DATABASE_URL = env.str("DATABASE_URL", default="") or f"sqlite:///{VAR_DIR / 'db.sqlite3'}"
 DATABASES: dict[str, Any] = {"default": env.db_url_config(DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    VAR_DIR.mkdir(parents=True, exist_ok=True)
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -167,7 +166,9 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Where `collectstatic` collects; it must exist, and may stay empty: the finders serve what is not collected.
+STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
@@ -199,6 +200,8 @@ CHAT_MODEL = env.str("CHAT_MODEL", default="scripted")
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=6)
 MAX_TURNS = env.int("MAX_TURNS", default=200)
 CHECKPOINT_TTL_DAYS = env.float("CHECKPOINT_TTL_DAYS", default=30)
+# A dotted path to another StateGraph with a `messages` state; empty: ours.
+ASSISTANT_GRAPH = env.str("ASSISTANT_GRAPH", default="")
 SCRIPTED_DELAY_MS = env.float("SCRIPTED_DELAY_MS", default=20)
 SCRIPTED_STEPS_FILE = env.str("SCRIPTED_STEPS_FILE", default="")
 # Where `CHAT_MODEL=local` finds its OpenAI-compatible server; `cluster` starts one and sets this.

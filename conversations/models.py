@@ -140,7 +140,10 @@ class Turn(models.Model):
     error = models.TextField(blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["conversation", "-seq"])]
+        indexes = [
+            models.Index(fields=["conversation", "-seq"]),
+            models.Index(fields=["-queued_at"]),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

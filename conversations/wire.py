@@ -42,7 +42,8 @@ def unavailable() -> Unavailable:
 
 
 def _pack(*parts: Any) -> bytes:
-    return hiredis.pack_command(cast(Any, parts))
+    packed: bytes = hiredis.pack_command(cast(Any, parts))
+    return packed
 
 
 class Wire(asyncio.Protocol):

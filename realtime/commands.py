@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from channels.db import database_sync_to_async
 
-from conversations import devices, keys, log, services, store
+from conversations import devices, feed, keys, log, services, store
 from conversations.announce import tell_users
 from conversations.errors import Forbidden, UnknownCommand
 from conversations.events import time_text
@@ -201,6 +201,7 @@ async def _revoke_device(call: Call) -> dict[str, Any]:
     if user is None:
         raise Forbidden("This account has ended.")
     await database_sync_to_async(devices.revoke_device)(user=user, device_id=call.args.device_id)
+    await feed.push(call.user_id, "device.revoked", {"device_id": call.args.device_id})
     return {}
 
 

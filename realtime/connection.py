@@ -83,7 +83,7 @@ class Connection:
 
     async def say(self, texts: list[frames.Text]) -> None:
         """Append messages in order, each answered by its `ack` or `error`; those of one moment together."""
-        granted = await self._granted("messages", len(texts))
+        granted, wait_seconds = await self._granted("messages", len(texts))
         tasks = [self._say_one(text) for text in texts[:granted]]
         results = [await tasks[0]] if len(tasks) == 1 else await asyncio.gather(*tasks)
         said: dict[str, list[tuple[log.Appended, log.Draft]]] = {}
@@ -96,7 +96,7 @@ class Connection:
                 if where.is_next:
                     self.node.runner.start_soon(conversation_id, draft.turn_id, 0)
         if granted < len(texts):
-            await self._refuse_texts(texts[granted:])
+            self._refuse_texts(texts[granted:], wait_seconds)
         self.wake()
 
     async def _say_one(self, text: frames.Text) -> tuple[str, log.Appended, log.Draft] | None:
@@ -119,21 +119,15 @@ class Connection:
         self.send(outgoing.ack(text.client_id, conversation_id, where.message_id, where.seq, where.duplicate))
         return conversation_id, where, draft
 
-    async def _granted(self, kind: str, count: int) -> int:
-        """Return how many of so many the user's bucket grants now; all of them if the bucket cannot be asked."""
+    async def _granted(self, kind: str, count: int) -> tuple[int, float]:
+        """Return how many of so many the user's bucket grants now, and the seconds until one more would be."""
         try:
-            if not await limits.take(self.user_id, kind, count):
-                return count
-            granted = 0
-            while granted < count and not await limits.take(self.user_id, kind, 1):
-                granted += 1
-            return granted
+            return await limits.take_some(self.user_id, kind, count)
         except Unavailable:
-            return count  # the append itself will say so
+            return count, 0.0  # the store itself will say so
 
-    async def _refuse_texts(self, texts: list[frames.Text]) -> None:
-        wait = max(0.1, await limits.take(self.user_id, "messages", 1))
-        error = RateLimited("Too many messages; wait a little.", retry_after=round(wait, 2))
+    def _refuse_texts(self, texts: list[frames.Text], wait_seconds: float) -> None:
+        error = RateLimited("Too many messages; wait a little.", retry_after=round(max(0.1, wait_seconds), 2))
         for text in texts:
             conversation_id = text.conversation_id or self.conversation_id
             self.send(outgoing.error(error, client_id=text.client_id, conversation_id=conversation_id))
@@ -141,8 +135,9 @@ class Connection:
     async def obey(self, command: frames.Command) -> None:
         """Carry a command out and answer it."""
         try:
-            if not await self._granted("commands", 1):
-                raise RateLimited("Too many commands; wait a little.", retry_after=1)
+            granted, wait_seconds = await self._granted("commands", 1)
+            if not granted:
+                raise RateLimited("Too many commands; wait a little.", retry_after=round(max(0.1, wait_seconds), 2))
             self.send(await commands.run(self, command))
         except Exception as error:
             problem = self.as_problem(error)

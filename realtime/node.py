@@ -28,6 +28,7 @@ from conversations.runner import SWEEP_SECONDS, TurnRunner
 from . import outgoing, preflight
 from .codes import CloseCode
 from .outbox import Outbox
+from .recheck import find_ended
 from .registry import Registry
 
 if TYPE_CHECKING:  # sockets belong to a node, and know it
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # sockets belong to a node, and know it
 TICK_SECONDS = 1.0
 REVOCATION_SECONDS = 2.0
 RENEW_SECONDS = 10.0
+RECHECK_SECONDS = 60.0
 RECORD_SECONDS = 2.0
 RECORD_TTL_SECONDS = 6
 # Clients of a draining node come back spread over this time, not all at once.
@@ -88,6 +90,7 @@ class Node:
         for name, work in {
             "ticks": self._every(TICK_SECONDS, self._tick),
             "revocations": self._every(REVOCATION_SECONDS, self._poll_revocations),
+            "rechecks": self._every(RECHECK_SECONDS, self._recheck),
             "renewals": self._every(RENEW_SECONDS, self.registry.renew),
             "record": self._every(RECORD_SECONDS, self._record),
             "sweep": self._every(SWEEP_SECONDS, self._sweep),
@@ -183,6 +186,13 @@ class Node:
         for each in revoked:
             for consumer in list(self.sockets):
                 consumer.revoke(each)
+
+    async def _recheck(self) -> None:
+        """Close the sockets of logins and tokens that ended without a word: expired, or changed behind our back."""
+        ended = await find_ended({consumer.identity for consumer in self.sockets if consumer.identity})
+        for consumer in list(self.sockets):
+            if consumer.identity in ended:
+                consumer.close_soon(CloseCode.UNAUTHENTICATED, "Your login has ended.")
 
     async def _sweep(self) -> None:
         for conversation_id in await self.runner.find_due():

@@ -20,7 +20,6 @@ class Command(BaseCommand):
             settings.ALLOWED_ORIGINS[:] = [f"http://{name}:{port}" for name in settings.LOOPBACK_HOSTS]
         # Daphne installs its reactor when it is imported: only a process that serves may do that.
         from chatproject.server import run
-
         from conversations.errors import StartRefused
 
         try:
