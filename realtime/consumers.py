@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import time
 from collections import deque
+from functools import partial
 from typing import Any
 
 import structlog
@@ -30,6 +31,8 @@ from .outbox import AsgiWriter, Write
 
 # More than one frame at its largest and as much again: what a client may have us hold unanswered.
 MAX_UNANSWERED_BYTES = 2 * MAX_FRAME_BYTES
+
+FOREIGN_SECONDS = 0.5
 
 logger = structlog.get_logger(__name__)
 
@@ -81,19 +84,20 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             elif message["type"] == "websocket.connect":
                 await self.base_send({"type": "websocket.accept"})
                 self.node.sockets.add(self)
-                self._refuse_foreign_page()
+                self._refuse_early()
             else:
                 return
 
-    def _refuse_foreign_page(self) -> None:
+    def _refuse_early(self) -> None:
+        """Refuse what no `auth` can mend; a page that is not ours a little later, so that its `auth` is answered."""
+        if self.node.draining:
+            self.close_soon(CloseCode.RESTART, "This node is being restarted.", self.node.spread_seconds())
+            return
         try:
-            if self.node.draining:
-                raise Closing(CloseCode.RESTART, "This node is being restarted.", self.node.spread_seconds())
             auth.check_origin(self.scope)
         except Forbidden as error:
-            self.close_soon(CloseCode.FORBIDDEN, error.message)
-        except Closing as closing:
-            self.close_soon(closing.code, closing.reason, closing.retry_after)
+            refuse = partial(self.close_soon, CloseCode.FORBIDDEN, error.message)
+            asyncio.get_running_loop().call_later(FOREIGN_SECONDS, refuse)
 
     # -- frames in
 
