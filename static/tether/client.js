@@ -171,7 +171,10 @@ export class Client {
     error: (frame) => this.#error(frame),
     result: (frame) => this.#settle(frame),
     history: (frame) => this.#settle(frame),
-    feed: (frame) => this.#fed(this.feed.apply(frame)),
+    feed: (frame) => {
+      this.#fed(this.feed.apply(frame));
+      this.#retitle(frame.data ?? {});
+    },
     feed_reset: () => {
       this.feed.reset();
       this.#fetchList();
@@ -281,6 +284,13 @@ export class Client {
   #fed(became) {
     if (became === "gap") this.#fetchList();
     this.#parts.onChange("feed");
+  }
+
+  /** A title that the assistant found is no entry of the log; the feed brings it. What is behind us is not news. */
+  #retitle({ conversation_id: id, title, head }) {
+    const conversation = this.conversations.get(id);
+    if (!title || !conversation?.cursor || head?.epoch !== conversation.cursor.epoch) return;
+    if (head.seq >= conversation.cursor.seq) conversation.title = title;
   }
 
   #fetchList() {

@@ -35,6 +35,14 @@ def test_a_conversation_is_renamed_and_its_topic_switched_in_every_window(both):
         expect(window.page.locator("#items [aria-current] .title")).to_have_text("Tea & <b>biscuits</b>")
 
 
+def test_a_new_conversation_gets_its_title_from_what_was_said(both):
+    first, second = both
+    first.say("A walk in the rain")
+    for window in both:
+        expect(window.page.locator("#title")).to_have_text("A walk in the rain", timeout=20_000)
+    assert second.titles()[0] == "A walk in the rain"
+
+
 def test_clearing_asks_first_and_then_erases_everywhere(both):
     first, second = both
     first.say("a secret")
@@ -60,6 +68,16 @@ def test_a_deleted_conversation_comes_back_by_undo(both):
     for window in both:
         expect(window.page.locator("#composer")).to_be_visible()
         assert window.wait_for_lines(2)[0] == ("user", "keep me")
+
+
+def test_an_empty_field_is_one_line_high_and_grows_with_what_is_written(browsers):
+    window = browsers()
+    window.begin()
+    field = window.page.locator("#say")
+    low = field.bounding_box()["height"]
+    field.fill("one\ntwo\nthree")
+    assert low > 20
+    assert field.bounding_box()["height"] > low + 30
 
 
 def test_enter_sends_shift_enter_does_not_and_neither_does_an_input_method(both):

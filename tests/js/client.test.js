@@ -249,6 +249,19 @@ test("older messages that come after a clearing are thrown away", async () => {
   assert.deepEqual(texts(conversation), []);
 });
 
+test("a title that the assistant found comes by the feed, one that is behind the log does not count", () => {
+  const rig = new Rig();
+  const conversation = rig.live([message(4, "four")]);
+  const told = (seq, title, head) => {
+    const data = { conversation_id: C, title, preview: "", unread: 0, head: cursor(head) };
+    rig.socket.says({ type: "feed", ...cursor(seq), event: "conversation.updated", data });
+  };
+  told(4, "Found", 4);
+  assert.equal(conversation.title, "Found");
+  told(5, "Stale", 3);
+  assert.equal(conversation.title, "Found");
+});
+
 test("presence names this user's devices and typing passes", () => {
   const rig = new Rig();
   rig.greet();

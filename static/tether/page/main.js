@@ -57,6 +57,7 @@ function go(id, { push = true } = {}) {
   document.body.dataset.open = id ?? "";
   if (id) opened(id);
   render();
+  if (id) composer.show(id); // measured, so it must be visible by now
 }
 
 function opened(id) {
@@ -68,7 +69,6 @@ function opened(id) {
   client.conversations.set(id, conversation); // the latest used is last
   const [oldest] = client.conversations.keys();
   if (client.conversations.size > MOST_OPEN) client.close(oldest);
-  composer.show(id);
 }
 
 function onSend(id, content) {
