@@ -23,6 +23,8 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
     for each frame. Only what the kernel does not take is left to it.
     """
 
+    failByDrop = False  # text that is not UTF-8, or too long, gets a close code (1007, 1009), not a broken socket
+
     def write_text(self, payload: bytes) -> None:
         """Send one unfragmented text frame; nothing on a socket that is not open (any more)."""
         if self.state != self.STATE_OPEN:
@@ -36,6 +38,15 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
             data = data[written:]
         if data:
             transport.write(data)
+
+    def onConnect(self, request: Any) -> Any:  # noqa: N802  autobahn's name
+        # A peer that breaks the protocol of WebSocket itself is told why (1007, 1009), not just cut off.
+        self.failByDrop = False
+        return super().onConnect(request)
+
+    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:  # noqa: N802
+        # Autobahn's own refuses what only a server may say, 1012 among it.
+        self.sendCloseFrame(code=code, isReply=False)
 
 
 def frame_head(length: int) -> bytes:
