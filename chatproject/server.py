@@ -39,12 +39,12 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
         if data:
             transport.write(data)
 
-    def onConnect(self, request: Any) -> Any:  # noqa: N802  autobahn's name
+    def onConnect(self, request: Any) -> Any:
         # A peer that breaks the protocol of WebSocket itself is told why (1007, 1009), not just cut off.
         self.failByDrop = False
         return super().onConnect(request)
 
-    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:  # noqa: N802
+    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
         # Autobahn's own refuses what only a server may say, 1012 among it.
         self.sendCloseFrame(code=code, isReply=False)
 

@@ -74,6 +74,12 @@ class Wire:
             self.frames += 1
         return self.inbox.pop(0)
 
+    async def answer(self) -> Frame:
+        """Return the next frame that is not news of other devices, which may come at any time."""
+        while (frame := await self.receive())["type"] in ("presence", "feed"):
+            pass
+        return frame
+
     async def until(self, **wanted: Any) -> Frame:
         """Return the next frame that has all these fields; the ones before it are dropped."""
         while True:

@@ -1,8 +1,10 @@
 import asyncio
+import contextlib
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from websockets.exceptions import ConnectionClosed
 
 from chatproject.demo.client import Answered
 
@@ -98,7 +100,7 @@ async def test_a_socket_that_does_not_authenticate_is_closed_with_4401(people, s
     assert ([frame["type"] for frame in frames], frames[-1]["code"], code) == (["bye"], 4401, 4401)
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "x" * 500])
+@pytest.mark.parametrize("token", [None, "wrong", "x" * 500])
 async def test_a_wrong_token_is_closed_with_4401(people, token):
     wire = await people.bare()
     await wire.send({"type": "auth", "device_id": "d1", "token": token})
@@ -124,11 +126,14 @@ async def test_a_token_in_the_header_is_enough_and_one_in_the_url_is_not(people,
     assert (await wire.closing())[1] == 4401
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:8000.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost.evil.example:8000", "https://localhost:8000"]
+)
 async def test_a_cookie_from_a_foreign_origin_is_closed_with_4403(people, stack, origin):
     cookie = {"Cookie": f"sessionid={stack.session('alice')}"}
     wire = await people.bare(origin=origin, headers=cookie)
-    await wire.send({"type": "auth", "device_id": "d1"})
+    with contextlib.suppress(ConnectionClosed):  # the refusal may be here before the frame is sent
+        await wire.send({"type": "auth", "device_id": "d1"})
     frames, code = await wire.closing()
     assert (frames[-1]["type"], frames[-1]["code"], code) == ("bye", 4403, 4403)
 

@@ -23,9 +23,9 @@ async def flood(speaker, conversation_id, kib):
     return await say(speaker, conversation_id, kib // 16, content="x" * 16 * 1024)
 
 
-async def a_silent_reader(people, node, conversation_id):
-    """Open the conversation and then neither read nor confirm."""
-    wire = await people.wire(url=node.url, open={conversation_id: {"seq": 0}})
+async def a_silent_reader(people, node, conversation_id, cursor):
+    """Open the conversation at its head, and then neither read nor confirm."""
+    wire = await people.wire(url=node.url, open={conversation_id: cursor.as_json()})
     await wire.until(type="opened")
     wire.socket.transport.pause_reading()
     return wire
@@ -39,7 +39,8 @@ async def test_a_client_that_reads_nothing_is_closed_and_the_others_notice_nothi
     head = await flood(speaker, conversation_id, 2048)
     await caught_up(listener, conversation_id=conversation_id, seq=head)
     before_kib = strict.rss_kib()
-    silent = await a_silent_reader(people, strict, conversation_id)
+    cursor = listener.mirrors[conversation_id].cursor
+    silent = await a_silent_reader(people, strict, conversation_id, cursor)
     began = time.monotonic()
     head = await flood(speaker, conversation_id, 2048)
     await caught_up(listener, speaker, conversation_id=conversation_id, seq=head, seconds=FLOW_SECONDS)

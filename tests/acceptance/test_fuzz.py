@@ -74,7 +74,7 @@ async def still_works(wire):
 async def test_a_bad_frame_gets_an_error_and_the_next_good_one_works(people, name):
     wire = await people.wire()
     await wire.socket.send(BAD[name])
-    answer = await wire.receive()
+    answer = await wire.answer()
     assert (answer["type"], answer["retryable"]) == ("error", False)
     assert answer["message"]
     await still_works(wire)
@@ -83,7 +83,7 @@ async def test_a_bad_frame_gets_an_error_and_the_next_good_one_works(people, nam
 async def survives_or_closes(wire):
     """Return None where the socket still works after an answer, else the code it was closed with."""
     try:
-        assert (await wire.receive())["type"] in ("error", "bye")
+        assert (await wire.answer())["type"] in ("error", "bye")
         await still_works(wire)
     except ConnectionClosed as error:
         return close_code(error)
@@ -117,7 +117,7 @@ async def test_twenty_bad_frames_in_a_row_close_with_4400_and_nineteen_do_not(pe
 async def test_nothing_but_auth_comes_first(people, first):
     wire = await people.bare()
     await wire.socket.send(first)
-    answer = await wire.receive()
+    answer = await wire.answer()
     assert answer["type"] in ("error", "bye")
     if answer["type"] == "error":
         assert answer["code"] in ("INVALID_MESSAGE", "UNAUTHENTICATED")
@@ -127,7 +127,7 @@ async def test_a_good_frame_between_bad_ones_of_an_array_is_obeyed(people):
     wire = await people.wire()
     command = {"type": "command", "id": "good", "command": "list_devices", "args": {}}
     await wire.send({"type": "nonsense"}, command, {"type": "text"})
-    answers = [await wire.receive() for _ in range(3)]
+    answers = [await wire.answer() for _ in range(3)]
     assert sorted(answer["type"] for answer in answers) == ["error", "error", "result"]
 
 
