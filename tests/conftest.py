@@ -58,6 +58,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "database: also run on PostgreSQL by `make test`")
 
 
+# The quick ones first; the browser's last, since Playwright keeps an event loop running until the session ends.
+ORDER = ("unit", "contract", "integration", "acceptance", "browser")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: ORDER.index(folder_of(item.path, config)))
+
+
+def folder_of(path: Path, config: pytest.Config) -> str:
+    return path.relative_to(config.rootpath).parts[1]
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[EmbeddedRedis]:
     """The session's Redis, started by the first test that needs it."""
@@ -78,8 +91,8 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _empty_redis(request: pytest.FixtureRequest) -> None:
     """Every test finds Redis empty. Search indexes go too: the product makes them when it needs them."""
-    if request.path.relative_to(request.config.rootpath).parts[1] in ("unit", "acceptance"):
-        return  # the former need none, the latter start their own
+    if folder_of(request.path, request.config) not in ("contract", "integration"):
+        return  # the others need none, or start their own
     server: EmbeddedRedis = request.getfixturevalue("redis_server")
     with Redis.from_url(server.url) as client:
         client.flushall()

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         except StartRefused as refusal:
             raise CommandError(refusal.message) from None
         try:
-            _exit_on_sigterm()
+            _interrupt_on_signals()
             redis.wait_until_ready()
             self.stdout.write(f"redis ready {redis.url} pid {redis.process.pid} data {redis.directory}")
             self.stdout.flush()
@@ -42,8 +42,10 @@ class Command(BaseCommand):
             redis.stop()
 
 
-def _exit_on_sigterm() -> None:
+def _interrupt_on_signals() -> None:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    # SIGINT too: a shell that starts us in the background lets us inherit that it is ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
