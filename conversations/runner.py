@@ -25,6 +25,7 @@ from .turns import Claim, Missed
 SWEEP_SECONDS = 0.5
 DRAIN_GRACE_SECONDS = 0.3
 RETRY_SECONDS = 0.2
+FAULT = "Something went wrong on the server. Please ask again; the operators find the reason in the log."
 
 logger = structlog.get_logger(__name__)
 
@@ -59,7 +60,11 @@ class TurnRunner:
     def _ended(self, conversation_id: str, task: "asyncio.Task[None]") -> None:
         self._running.pop(conversation_id, None)
         self._jobs.pop(conversation_id, None)
-        if not task.cancelled() and (error := task.exception()):
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, Unavailable):
+            logger.warning("turn.not_claimed", conversation_id=conversation_id)  # the sweep finds it again
+        else:
             logger.error("turn.crashed", conversation_id=conversation_id, exc_info=error)
 
     async def find_due(self) -> list[str]:
@@ -104,16 +109,25 @@ class TurnRunner:
         logger.info("turn.started", **_ids(claimed), node=self.node)
         try:
             await self._run_and_finish(claimed)
-        except (Drained, asyncio.CancelledError):
-            # The node stops: the turn is due at once, so that another node goes on now, not when the lease ends.
-            await _persistently(lambda: turns.release(claimed))
-            logger.info("turn.handed_back", **_ids(claimed))
+        except asyncio.CancelledError:
+            await self._hand_back(claimed)
             raise
+        except Drained:
+            await self._hand_back(claimed)
         except Unavailable:
             await _persistently(lambda: turns.release(claimed))
             logger.warning("turn.interrupted", **_ids(claimed))
         except (Fenced, Forbidden):
             logger.info("turn.lost", **_ids(claimed))
+        except Exception:
+            # A fault of ours would come again at each attempt: the turn fails, and the conversation goes on.
+            logger.exception("turn.fault", **_ids(claimed))
+            await self._finish(claimed, Outcome(status="failed", error=FAULT))
+
+    async def _hand_back(self, claimed: Claim) -> None:
+        """The node stops: the turn is due at once, so that another node goes on now, not when the lease ends."""
+        await _persistently(lambda: turns.release(claimed))
+        logger.info("turn.handed_back", **_ids(claimed))
 
     async def _run_and_finish(self, claimed: Claim) -> None:
         text = await find_message(claimed.conversation_id, claimed.seq)
@@ -155,6 +169,10 @@ class TurnRunner:
             return
         if outcome.status != "done":
             await self._assistant.end_turn(job, text=outcome.text, status=outcome.status)
+        await self._finish(claimed, outcome)
+        await self._assistant.prune(claimed.conversation_id, claimed.turn_id)
+
+    async def _finish(self, claimed: Claim, outcome: Outcome) -> None:
         message_id = str(uuid4()) if outcome.text else ""
         await _persistently(
             lambda: turns.finish(
@@ -166,7 +184,6 @@ class TurnRunner:
                 usage=outcome.usage,
             )
         )
-        await self._assistant.prune(claimed.conversation_id, claimed.turn_id)
 
 
 def _message(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
