@@ -80,6 +80,14 @@ class Device:
     async def cut(self) -> None:
         self._client.cut()
 
+    async def go_home(self, seconds: float) -> str:
+        """Go back to its own node, when that one lives again; return the node's name."""
+        connections = self._client.link.counts["connections"]
+        self._client.link.go_home()
+        await self._client.until(lambda: self._client.link.counts["connections"] > connections, seconds)
+        node: str = self._client.link.ready["node"]
+        return node
+
     async def report(self) -> Any:
         return self._client.report()
 

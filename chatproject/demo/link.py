@@ -56,6 +56,7 @@ class Link:
         self.closes: list[int] = []
         self.breaches: list[str] = []
         self.counts: Counter[str] = Counter()
+        self._at = 0
         self._random = random.Random(seed)
         self._socket: ClientConnection | None = None
         self._outbox: list[Frame] = []
@@ -74,13 +75,18 @@ class Link:
             self.counts["cuts"] += 1
             self._socket.transport.abort()
 
+    def go_home(self) -> None:
+        """Leave the node it is on for the first of its own."""
+        self._at = 0
+        self.cut()
+
     async def run(self) -> None:
         """Stay connected until a final close code. Cancelled: the socket is closed."""
-        failures = at = 0
+        failures = 0
         while not self.stopping:
-            code = await self._connection(self.urls[at % len(self.urls)])
+            code = await self._connection(self.urls[self._at % len(self.urls)])
             failures = 0 if self.connected else failures + 1
-            at += not self.connected
+            self._at += not self.connected
             self._close(code)
             if code not in FINAL:
                 await asyncio.sleep(self._pause_seconds(failures))

@@ -126,8 +126,10 @@ class Cluster:
         self._count = nodes
 
     def wait_until_ready(self, seconds: float = 60) -> None:
+        """Return when every node answers, and so does nginx. Raises TimeoutError, RuntimeError."""
         self.program.wait_for(lambda: len(self.nodes()) == self._count, seconds, "the nodes' lines")
-        self.program.wait_for(lambda: readiness(self.address), seconds, f"{self.address}/readyz")
+        for url in [*(url for _, url in self.nodes().values()), self.address]:
+            self.program.wait_for(lambda at=url: readiness(at), seconds, f"{url}/readyz")  # type: ignore[misc]
 
     def nodes(self) -> dict[str, tuple[int, str]]:
         """Return (process id, address) by name, as last printed."""

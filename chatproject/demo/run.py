@@ -9,7 +9,7 @@ from pathlib import Path
 from chatproject.services.process import free_port
 
 from .ledger import Report
-from .processes import Cluster, Installation
+from .processes import Cluster, Installation, socket_url
 from .remote import DeviceFailed, RemoteDevice
 from .report import Scene, since, table, verdict
 from .scenes import Devices, Say, consistency, recovery, three_devices
@@ -49,7 +49,7 @@ def run_demo(write: Say) -> bool:
 
 
 async def _play(cluster: Cluster, token: str, say: Say) -> list[Scene]:
-    devices = await _launch(cluster.urls(), token)
+    devices = await _launch(cluster, token)
     say("five devices, each a process of its own: " + ", ".join(f"{d.device_id} pid {d.pid}" for d in devices))
     scenes: list[Scene] = []
     earlier: list[Report] = []
@@ -77,11 +77,11 @@ async def _scene(playing: Awaitable[Scene]) -> Scene:
         return Scene("broken off", failures=[str(failed)])
 
 
-async def _launch(urls: list[str], token: str) -> Devices:
-    """Spread the devices over the nodes; each knows the other nodes for when its own is gone."""
+async def _launch(cluster: Cluster, token: str) -> Devices:
+    """A device on each node, that knows the others for when its own is gone; the rest come through nginx."""
+    nodes, front = cluster.urls(), [socket_url(cluster.address)]
+    ways = [nodes[at:] + nodes[:at] for at in range(NODES)] + [front] * (len(DEVICES) - NODES)
     return [
-        await RemoteDevice.launch(
-            urls=urls[at % len(urls) :] + urls[: at % len(urls)], token=token, device_id=name, seed=at
-        )
-        for at, name in enumerate(DEVICES)
+        await RemoteDevice.launch(urls=urls, token=token, device_id=name, seed=seed)
+        for seed, (name, urls) in enumerate(zip(DEVICES, ways, strict=True))
     ]

@@ -91,6 +91,10 @@ async def three_devices(devices: Devices, cluster: Cluster, say: Say) -> Scene:
     """One user goes from device to device; each knows what the others did."""
     scene = Scene("3 one user on three devices")
     phone, laptop, tablet = devices[:3]
+    await asyncio.to_thread(cluster.wait_until_ready)  # the killed node has been started again
+    nodes = await all_do(devices[:3], "go_home", seconds=WAIT_SECONDS)
+    say("phone, laptop and tablet are on " + ", ".join(nodes))
+    scene.check(len(set(nodes)) == 3, f"the three devices are on {nodes}")
     conversation_id = await conversation_for([phone, laptop])
     say("the phone asks, the laptop on another node watches the answer being written")
     await phone.do("say", conversation_id=conversation_id, texts=["/words 30"], respond=True)
