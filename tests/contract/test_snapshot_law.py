@@ -1,0 +1,87 @@
+"""An old snapshot and the events after it give a fresh snapshot: for every kind of entry that this server writes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from conversations import log, services
+from conversations.events import Entry, message_item, title_of
+from conversations.log import Cursor, Page, Snapshot
+from tests.archive_kit import Talk, finish_turn, new_talk, say, snapshot_of, start_turn
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Shown = dict[str, Any]
+
+
+def shown(snapshot: Snapshot) -> Shown:
+    """What a device shows of a conversation, but for pieces, which deltas bring."""
+    return {
+        "title": snapshot.title,
+        "topic": snapshot.topic,
+        "messages": snapshot.messages,
+        "turns": {turn.turn_id: turn.attempt for turn in snapshot.turns},
+    }
+
+
+def apply(state: Shown, entry: Entry) -> None:
+    """What a device does with an entry; docs/protocol.md says the same."""
+    data = orjson.loads(entry.body)["data"]
+    match entry.kind:
+        case "message":
+            state["messages"].append(message_item(entry.seq, entry.body))
+            state["title"] = state["title"] or title_of(data["content"])
+            if data["role"] == "user" and "turn_id" in data:
+                state["turns"][data["turn_id"]] = 0
+        case "turn.started":
+            state["turns"][data["turn_id"]] = data["attempt"]
+        case "turn.finished":
+            del state["turns"][data["turn_id"]]
+        case "conversation.renamed":
+            state["title"] = data["title"]
+        case "topic.switched":
+            state["topic"] = data["topic"]
+        case "history.cleared":
+            state["messages"] = []
+
+
+async def ask_and_answer(talk: Talk) -> None:
+    await say(talk, respond=True)
+    await finish_turn(await start_turn(talk), "answer")
+
+
+async def ask_and_wait(talk: Talk) -> None:
+    await say(talk, respond=True)
+    await start_turn(talk)
+
+
+async def rename(talk: Talk) -> None:
+    await services.rename_conversation(
+        user_id=talk.user_id, conversation_id=talk.conversation_id, title="New name", once="r"
+    )
+
+
+async def switch(talk: Talk) -> None:
+    await services.switch_topic(user_id=talk.user_id, conversation_id=talk.conversation_id, topic="Tea", once="t")
+
+
+async def rename_and_clear(talk: Talk) -> None:
+    await rename(talk)
+    await services.clear_history(user_id=talk.user_id, conversation_id=talk.conversation_id, once="c")
+
+
+@pytest.mark.parametrize("act", [say, ask_and_answer, ask_and_wait, rename, switch, rename_and_clear])
+async def test_an_old_snapshot_and_the_events_give_a_fresh_one(act: Callable[[Talk], Awaitable[Any]]) -> None:
+    talk = await new_talk()
+    await say(talk)
+    old = await snapshot_of(talk)
+    state = shown(old)
+    await act(talk)
+    page = await log.read(talk.conversation_id, talk.user_id, Cursor(*old.head))
+    entries = page.entries if isinstance(page, Page) else []
+    for entry in entries:
+        apply(state, entry)
+    assert entries
+    assert state == shown(await snapshot_of(talk))

@@ -1,0 +1,119 @@
+"""A turn belongs to one attempt at a time, ends once, and the next one follows."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from conversations import keys, turns
+from conversations.errors import Fenced
+from conversations.turns import Claim, Missed
+from tests.archive_kit import Talk, finish_turn, new_talk, redis, say, snapshot_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def ask(talk: Talk) -> str:
+    """Ask the assistant; return the turn that is queued last."""
+    await say(talk, respond=True)
+    return (await redis().lrange(keys.turns(talk.conversation_id), -1, -1))[0].decode()
+
+
+async def claimed(talk: Talk, turn_id: str, attempts: int = 0) -> Claim:
+    found = await turns.claim(talk.conversation_id, turn_id, attempts, "n1")
+    assert isinstance(found, Claim)
+    return found
+
+
+async def lapse(talk: Talk) -> None:
+    """Let the lease end, as if its node had died a while ago."""
+    await redis().zadd(keys.due(keys.tag(talk.conversation_id)), {talk.conversation_id: 1})
+
+
+async def test_of_many_that_claim_at_once_one_wins() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    found = await asyncio.gather(*(turns.claim(talk.conversation_id, turn_id, 0, f"n{n}") for n in range(8)))
+    assert sum(isinstance(each, Claim) for each in found) == 1
+
+
+async def test_a_leased_turn_is_not_due_and_a_lapsed_one_is() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    assert await turns.find_due() == [talk.conversation_id]
+    await claimed(talk, turn_id)
+    assert await turns.find_due() == []
+    assert isinstance(await turns.claim(talk.conversation_id, turn_id, 1, "n2"), Missed)
+    await lapse(talk)
+    assert (await claimed(talk, turn_id, 1)).attempt == 2
+
+
+async def test_a_late_writer_changes_nothing() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    late = await claimed(talk, turn_id)
+    await turns.add_pieces(late, 1, ["old "])
+    await lapse(talk)
+    now = await claimed(talk, turn_id, 1)
+    await turns.add_pieces(now, 1, ["new "])
+    for write in (turns.add_pieces(late, 2, ["late"]), finish_turn(late, "late"), turns.release(late)):
+        with pytest.raises(Fenced):
+            await write
+    assert [(turn.attempt, turn.text) for turn in (await snapshot_of(talk)).turns] == [(2, "new ")]
+
+
+async def test_a_repeated_piece_is_there_once() -> None:
+    talk = await new_talk()
+    claim = await claimed(talk, await ask(talk))
+    await turns.add_pieces(claim, 1, ["a", "b"])
+    await turns.add_pieces(claim, 1, ["a", "b", "c"])
+    assert [(turn.n, turn.text) for turn in (await snapshot_of(talk)).turns] == [(3, "abc")]
+
+
+async def test_a_turn_ends_once_whoever_repeats_it() -> None:
+    talk = await new_talk()
+    claim = await claimed(talk, await ask(talk))
+    await finish_turn(claim, "answer")
+    await finish_turn(claim, "answer")
+    found = await snapshot_of(talk)
+    assert [message["role"] for message in found.messages] == ["user", "assistant"]
+    assert (found.head.seq, found.turns) == (4, [])
+
+
+async def test_turns_of_a_conversation_run_one_after_the_other_in_order() -> None:
+    talk = await new_talk()
+    first, second = await ask(talk), await ask(talk)
+    assert isinstance(await turns.claim(talk.conversation_id, second, 0, "n1"), Missed)
+    await finish_turn(await claimed(talk, first), "first")
+    assert await turns.head_turn(talk.conversation_id) == (second, 0)
+    await finish_turn(await claimed(talk, second), "second")
+    assert await turns.head_turn(talk.conversation_id) is None
+
+
+async def test_a_released_turn_is_due_at_once() -> None:
+    talk = await new_talk()
+    claim = await claimed(talk, await ask(talk))
+    await turns.release(claim)
+    assert await turns.find_due() == [talk.conversation_id]
+
+
+async def test_a_turn_that_waits_for_a_person_is_not_due_until_someone_writes_on() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    interrupts: list[dict[str, Any]] = [{"id": "i1", "value": "may I?"}]
+    await turns.release(await claimed(talk, turn_id), interrupts=interrupts)
+    assert await turns.find_due() == []
+    assert [(turn.status, turn.interrupts) for turn in (await snapshot_of(talk)).turns] == [("waiting", interrupts)]
+    await ask(talk)
+    again = await claimed(talk, turn_id, 1)
+    assert (again.declined_by, again.interrupts) == ("phone", interrupts)
+
+
+async def test_nothing_of_a_finished_turn_is_left_but_its_entries() -> None:
+    talk = await new_talk()
+    claim = await claimed(talk, await ask(talk))
+    await turns.add_pieces(claim, 1, ["x"])
+    await finish_turn(claim, "answer")
+    left = [key.decode() async for key in redis().scan_iter(f"*{claim.turn_id}*")]
+    assert left == [keys.sent(talk.conversation_id, "assistant", claim.turn_id)]
+    assert await redis().ttl(left[0]) > 0
