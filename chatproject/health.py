@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from realtime.node import this_node
+from realtime.node import running_node, this_node
 
 
 def with_health(application: Any) -> Any:
@@ -14,8 +14,8 @@ def with_health(application: Any) -> Any:
         if scope["path"] == "/healthz":
             await _respond(send, 200, {"alive": True})
         elif scope["path"] == "/readyz":
-            node = this_node()
-            facts = node.facts() if node else {"ready": False}
+            # Under plain daphne whoever comes first starts the node; a load balancer asks before any client does.
+            facts = (this_node() or await running_node()).facts()
             await _respond(send, 200 if facts["ready"] else 503, facts)
         else:
             await application(scope, receive, send)
