@@ -15,9 +15,7 @@ def main() -> int:
     parser.add_argument(
         "measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(MEASURES)}, report; default: all"
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="small figures, kept in var/bench and not as results"
-    )
+    parser.add_argument("--quick", action="store_true", help="small figures, kept in var/bench and not as results")
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
     wanted = options.measures or MEASURES

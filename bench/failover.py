@@ -115,9 +115,7 @@ async def _one_end(server: Tether, number: int, ending: signal.Signals) -> dict[
             attempts = [watcher.pieces[-1][1] for watcher in watchers]
             killed_at = time.monotonic()
             server.nodes["n0"].signal(ending)
-            await _until(
-                lambda: all(map(_went_on, watchers, attempts)), "the next piece", DEADLINE_SECONDS, tasks
-            )
+            await _until(lambda: all(map(_went_on, watchers, attempts)), "the next piece", DEADLINE_SECONDS, tasks)
             await _until(lambda: all(w.finished for w in watchers), "the ends", FINISH_SECONDS, tasks)
         finally:
             for task in tasks:
@@ -125,9 +123,7 @@ async def _one_end(server: Tether, number: int, ending: signal.Signals) -> dict[
             await asyncio.gather(*tasks, return_exceptions=True)
     whole = " ".join(f"w{count}" for count in range(1, WORDS + 1))
     return {
-        "waits_seconds": [
-            round(_went_on(w, a) - killed_at, 3) for w, a in zip(watchers, attempts, strict=True)
-        ],
+        "waits_seconds": [round(_went_on(w, a) - killed_at, 3) for w, a in zip(watchers, attempts, strict=True)],
         "turns_with_one_whole_answer": sum(w.finals == [whole] and w.finished == ["done"] for w in watchers),
         "turns": len(watchers),
     }

@@ -26,9 +26,7 @@ def order_for(server: Server, users: int, window: int, *, seed: int, run: str, q
     }
 
 
-def measure_shape(
-    server: Server, users: int, window: int, *, seed: int, run: str, quick: bool
-) -> dict[str, Any]:
+def measure_shape(server: Server, users: int, window: int, *, seed: int, run: str, quick: bool) -> dict[str, Any]:
     """Run one shape; return the client's figures and the CPU used, in cores, by each server and by strangers.
 
     Strangers are whatever else runs on the machine; a run beside busy ones is no measurement.

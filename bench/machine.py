@@ -29,9 +29,7 @@ PEER_PACKAGES = ["socket.io", "@socket.io/redis-streams-adapter", "redis", "ws"]
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
-    ).stdout.strip()
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
 
 
 def _cpu_model() -> str:

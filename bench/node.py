@@ -38,6 +38,4 @@ def _npm_command() -> list[str]:
 def install() -> None:
     """Install the locked npm packages where they are missing or older than the lock."""
     if not INSTALLED.exists() or INSTALLED.stat().st_mtime < LOCK.stat().st_mtime:
-        subprocess.run(
-            [*_npm_command(), "ci", "--no-audit", "--no-fund"], cwd=BENCH_DIR, check=True, timeout=300
-        )
+        subprocess.run([*_npm_command(), "ci", "--no-audit", "--no-fund"], cwd=BENCH_DIR, check=True, timeout=300)

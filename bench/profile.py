@@ -59,9 +59,7 @@ def by_package(own: Counter[str]) -> Counter[str]:
 
 
 def _table(counts: Counter[str], total: int) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "percent": round(100 * count / total, 1)} for name, count in counts.most_common(TOP)
-    ]
+    return [{"name": name, "percent": round(100 * count / total, 1)} for name, count in counts.most_common(TOP)]
 
 
 def measure(*, seed: int, quick: bool) -> dict[str, Any]:

@@ -121,9 +121,7 @@ def _durabilities(result: Result) -> str:
         if kind in result["durability"]:
             one = result["durability"][kind]
             fsync = f", appendfsync {one['appendfsync']}" if one["appendonly"] == "yes" else ""
-            parts.append(
-                f'{name} Redis {one["redis"]}: appendonly {one["appendonly"]}{fsync}, save "{one["save"]}"'
-            )
+            parts.append(f'{name} Redis {one["redis"]}: appendonly {one["appendonly"]}{fsync}, save "{one["save"]}"')
     return f"Durability: {'; '.join(parts)}."
 
 
@@ -196,9 +194,7 @@ def _failover(result: Result) -> str:
         whole = sum(run["turns_with_one_whole_answer"] for run in runs)
         worst = waits[min(len(waits) - 1, int(0.99 * len(waits)))]
         counts = [len(runs), f"{whole} of {sum(run['turns'] for run in runs)}"]
-        rows.append(
-            [ending, *counts, f"{median(waits):.2f}", f"{worst:.2f}", verdict(worst, at_most=goal, unit=" s")]
-        )
+        rows.append([ending, *counts, f"{median(waits):.2f}", f"{worst:.2f}", verdict(worst, at_most=goal, unit=" s")])
     head = ["a node gets", "times", "turns with one whole answer", "next piece, s p50", "p99", "goal for p99"]
     return f"## The end of a node in the middle of its answers\n\n{table(head, rows)}"
 

@@ -22,9 +22,7 @@ def _wait_for_archive(redis: Redis, conversations: list[dict[str, Any]]) -> list
     """Wait until the streams are trimmed, so that both lie as in daily life; return their lengths."""
     names = [keys.log(one["conversation"]) for one in conversations]
     try:
-        wait_until(
-            lambda: all(redis.xlen(name) <= TRIMMED_TO for name in names), "archived", seconds=TRIM_SECONDS
-        )
+        wait_until(lambda: all(redis.xlen(name) <= TRIMMED_TO for name in names), "archived", seconds=TRIM_SECONDS)
     except TimeoutError:
         print("  the streams were not trimmed in time; measured as they are", flush=True)
     return [redis.xlen(name) for name in names]

@@ -12,9 +12,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [lines[0], rule, *lines[1:]])
 
 
-def verdict(
-    figure: float, *, at_least: float | None = None, at_most: float | None = None, unit: str = ""
-) -> str:
+def verdict(figure: float, *, at_least: float | None = None, at_most: float | None = None, unit: str = "") -> str:
     """Say the goal and whether the figure meets it."""
     if at_least is not None:
         return f"≥ {at_least:g}{unit}: {'met' if figure >= at_least else 'missed'}"

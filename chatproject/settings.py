@@ -43,9 +43,7 @@ def _development_secret() -> str:
 SECRET_KEY = env.str("SECRET_KEY", default="")
 if not SECRET_KEY:
     if PRODUCTION:
-        raise ImproperlyConfigured(
-            "SECRET_KEY is missing: set it to a long random text, the same on every node"
-        )
+        raise ImproperlyConfigured("SECRET_KEY is missing: set it to a long random text, the same on every node")
     SECRET_KEY = _development_secret()
 
 LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
@@ -60,9 +58,7 @@ if PRODUCTION and not (ALLOWED_HOSTS and ALLOWED_ORIGINS):
     )
 if not PRODUCTION:
     ALLOWED_HOSTS = ALLOWED_HOSTS or LOOPBACK_HOSTS
-    ALLOWED_ORIGINS = ALLOWED_ORIGINS or [
-        f"http://{host}:{env.int('PORT', default=8000)}" for host in LOOPBACK_HOSTS
-    ]
+    ALLOWED_ORIGINS = ALLOWED_ORIGINS or [f"http://{host}:{env.int('PORT', default=8000)}" for host in LOOPBACK_HOSTS]
 CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
 TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PRODUCTION else None
