@@ -1,6 +1,9 @@
 """Redis and nodes as real processes, each of which can be killed and started again at its own address."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from chatproject.demo.processes import Installation, Program, readiness, socket_url, wait_for
 from chatproject.services.process import free_port, is_port_free
@@ -47,11 +50,22 @@ class Node:
         self.is_ending = True
         self.program.terminate()
 
+    def wait_until_ended(self):
+        """Wait for the end of a drain; a node that hangs is killed, after saying where."""
+        process = self.program.process
+        try:
+            process.wait(DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            spy = [Path(sys.executable).with_name("py-spy"), "dump", "--pid", str(process.pid)]
+            stacks = subprocess.run(spy, capture_output=True, text=True, check=False).stdout
+            self.kill()
+            raise AssertionError(f"{self.name} did not end within {DRAIN_SECONDS} s\n{stacks}") from None
+
     @property
     def is_down(self):
         """Whether it must be started again; one that drains is waited for."""
         if self.program is not None and self.is_ending:
-            self.program.process.wait(DRAIN_SECONDS)
+            self.wait_until_ended()
         return self.program is None or self.program.process.poll() is not None
 
     def rss_kib(self):

@@ -2,7 +2,6 @@ import asyncio
 import time
 
 import pytest
-import pytest_asyncio
 
 from .conftest import caught_up, eventually, say
 
@@ -10,8 +9,8 @@ FLOW_SECONDS = 2
 MOST_KIB = 1024
 
 
-@pytest_asyncio.fixture
-async def strict(stack):
+@pytest.fixture(scope="module")
+def strict(stack):
     """One more node, that waits only two seconds for a client to confirm."""
     node = stack.add_node("node-strict", FLOW_TIMEOUT_SECONDS=str(FLOW_SECONDS))
     yield node

@@ -70,7 +70,7 @@ class Soak:
         """Kill the node, or let it drain, and start it again."""
         self.dropped += (node.readiness() or {}).get("layer_dropped", 0)
         node.terminate() if drain else node.kill()
-        await asyncio.to_thread(node.program.process.wait, 20)
+        await asyncio.to_thread(node.wait_until_ended)
         node.start(**env)
         await asyncio.to_thread(node.wait_until_ready)
 
