@@ -18,6 +18,10 @@ from .feed import teller
 from .models import Conversation, Member
 
 
+# Long enough for the devices of a new user that come at the same moment.
+FIRST_SECONDS = 10
+
+
 class Latest(NamedTuple):
     conversation_id: str
     recovered: bool
@@ -65,7 +69,7 @@ async def find_latest_conversation(*, user_id: str) -> Latest:
         item = items[0]
         return Latest(item["conversation_id"], True, item["last_active"], item["message_count"])
     # Two devices that come at the same moment get the same new one.
-    conversation_id = await reserve_id(keys.first_conversation(user_id), ttl_seconds=60)
+    conversation_id = await reserve_id(keys.first_conversation(user_id), ttl_seconds=FIRST_SECONDS)
     await create_conversation(user_id=user_id, conversation_id=conversation_id)
     return Latest(conversation_id, False, time_text(timezone.now()), 0)
 
@@ -202,7 +206,14 @@ async def delete_conversation(*, user_id: str, conversation_id: str, device_id: 
     deleted = {"status": Conversation.Status.DELETED, "deleted_at": timezone.now()}
     await Conversation.objects.filter(pk=conversation_id).aupdate(**deleted)
     for member in members:
+        await _forget_reserved(member)
         await feed.push(member, "conversation.deleted", {"conversation_id": conversation_id})
+
+
+async def _forget_reserved(user_id: str) -> None:
+    """A first conversation that is deleted must not be the next first one again."""
+    with store.mapped_errors():
+        await store.client().delete(keys.first_conversation(user_id))
 
 
 async def restore_conversation(*, user_id: str, conversation_id: str) -> None:

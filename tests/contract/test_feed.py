@@ -81,3 +81,11 @@ async def test_two_devices_of_a_new_user_get_one_first_conversation() -> None:
     await services.delete_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, device_id="d")
     found = await asyncio.gather(*(services.find_latest_conversation(user_id=talk.user_id) for _ in range(4)))
     assert len({latest.conversation_id for latest in found}) == 1
+
+
+async def test_a_first_conversation_that_was_deleted_is_not_given_out_again() -> None:
+    talk = await new_talk()
+    await services.delete_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, device_id="d")
+    first = await services.find_latest_conversation(user_id=talk.user_id)
+    await services.delete_conversation(user_id=talk.user_id, conversation_id=first.conversation_id, device_id="d")
+    assert (await services.find_latest_conversation(user_id=talk.user_id)).conversation_id != first.conversation_id
