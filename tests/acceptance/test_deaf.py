@@ -1,0 +1,37 @@
+"""The channel layer may lose everything: what it carries is only a hint."""
+
+import pytest
+
+from .conftest import answer_of, caught_up
+
+HEAL_SECONDS = 4  # well before the next heartbeat
+WHOLE = " ".join(f"w{number}" for number in range(1, 41))
+
+
+@pytest.fixture(scope="module")
+def mute(stack):
+    """A node whose channel layer drops every message that it is given."""
+    node = stack.add_node("node-mute", TETHER_LAYER_DROP="1")
+    yield node
+    assert node.readiness()["layer_dropped"] > 0
+    node.kill()
+
+
+async def test_an_entry_that_nobody_was_told_of_arrives_within_seconds(people, mute):
+    speaker = await people.device(urls=[mute.url])
+    listeners = [await people.device(node=0), await people.device(urls=[mute.url])]
+    conversation_id = await speaker.new_conversation()
+    for listener in listeners:
+        await listener.open(conversation_id)
+    ack = await speaker.text(conversation_id, "is anybody there?", respond=False)
+    await caught_up(speaker, *listeners, conversation_id=conversation_id, seq=ack["seq"], seconds=HEAL_SECONDS)
+
+
+async def test_an_answer_that_nobody_was_told_of_is_whole_on_every_device(people, mute):
+    speaker = await people.device(urls=[mute.url])
+    listener = await people.device(node=0)
+    conversation_id = await speaker.new_conversation()
+    await listener.open(conversation_id)
+    await speaker.text(conversation_id, "/words 40")
+    ends = [await answer_of(device, conversation_id) for device in (speaker, listener)]
+    assert [[final["content"] for final in end.finals] for end in ends] == [[WHOLE], [WHOLE]]
