@@ -39,7 +39,7 @@ def chain_after(chain: str, body: bytes) -> str:
 
 def now_text() -> str:
     """Return this node's time as the wire has it: RFC 3339, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def time_text(at: datetime) -> str:

@@ -5,12 +5,14 @@ its turns, its checkpoints and the partition's work queues at once, on Redis Clu
 Keys of a user carry the user's tag.
 """
 
+from functools import lru_cache
 from zlib import crc32
 
 PARTITIONS = 32
 TAGS = [f"{{p{number:02d}}}" for number in range(PARTITIONS)]
 
 
+@lru_cache(maxsize=10_000)
 def tag(conversation_id: str) -> str:
     """Return the hash tag of the conversation's partition, for example ``{p07}``."""
     return TAGS[crc32(conversation_id.encode()) % PARTITIONS]
@@ -139,5 +141,5 @@ def node(name: str) -> str:
 
 
 def first_conversation(user_id: str) -> str:
-    """String, a minute: the id of the conversation that is being made for a user who has none."""
+    """String, 10 s: the id of the conversation that is being made for a user who has none."""
     return f"{{u:{user_id}}}:first"

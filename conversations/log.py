@@ -15,7 +15,7 @@ from . import keys, restoring
 from .announce import tell_entries
 from .assistant import keys as checkpoint_keys
 from .batching import batcher
-from .errors import Conflict, Forbidden, TooLarge
+from .errors import Conflict, Forbidden, TetherError, TooLarge
 from .events import NO_CHAIN, Entry, Position, encode_body, message_item, now_text
 
 NEW = Position(1, 0, NO_CHAIN)
@@ -106,8 +106,6 @@ def checked(reply: Any) -> Any:
         case b"CONFLICT":
             head = Position(reply[1], reply[2], reply[3].decode())
             raise Conflict("Something else happened here first.", data={"head": head.wire()})
-        case b"FULL":
-            raise TooLarge("This conversation is full; start a new one.")
     return reply
 
 
@@ -139,53 +137,88 @@ class Appended(NamedTuple):
 FindSent = Callable[[str, str, str], Awaitable[tuple[int, str] | None]]
 
 
-async def append_message(
-    conversation_id: str, user_id: str, device_id: str, draft: Draft, *, find_sent: FindSent
-) -> Appended:
-    """Append a user's message, durable, and queue its turn; once for each client_id.
+async def append_messages(
+    conversation_id: str, user_id: str, device_id: str, drafts: list[Draft], *, find_sent: FindSent
+) -> list[Appended | TetherError]:
+    """Append a user's messages in order, durable, and queue their turns; once for each client_id.
 
+    Returns for each where it is, or the error that refused it: Forbidden, Conflict (if_seq is stale), TooLarge
+    (conversation full), Unavailable. Cancelled or Unavailable: send again with the same client_id.
     ``find_sent`` asks the archive for (conversation, user, client_id) where Redis has forgotten.
-    Raises Forbidden, Conflict (if_seq is stale), TooLarge (conversation full), Unavailable.
-    Cancelled or Unavailable: send again with the same client_id. Not announced: see `announce_appended`.
+    Not announced: see `announce_appended`.
     """
-    more = [
-        keys.sent(conversation_id, user_id, draft.client_id),
-        keys.turn(conversation_id, draft.turn_id or "-"),
-    ]
-    args = [
-        conversation_id,
+    done: list[Appended | TetherError] = []
+    for together in _together(drafts):
+        try:
+            if together[0].retry or together[0].if_seq is not None:
+                done.append(await _append_checked(conversation_id, user_id, device_id, together[0], find_sent))
+            else:
+                done += await _append(conversation_id, user_id, device_id, together)
+        except TetherError as error:
+            done += [error] * len(together)
+    return done
+
+
+def _together(drafts: list[Draft]) -> list[list[Draft]]:
+    """Return the drafts in order, those that one script call can append together."""
+    groups: list[list[Draft]] = []
+    is_open = False
+    for draft in drafts:
+        plain = not draft.retry and draft.if_seq is None
+        if plain and is_open:
+            groups[-1].append(draft)
+        else:
+            groups.append([draft])
+        is_open = plain
+    return groups
+
+
+async def _append_checked(
+    conversation_id: str, user_id: str, device_id: str, draft: Draft, find_sent: FindSent
+) -> Appended | TetherError:
+    found = await _append(conversation_id, user_id, device_id, [draft])
+    if not found:
+        known = await find_sent(conversation_id, user_id, draft.client_id)
+        if known is not None:
+            return Appended(*known, duplicate=True)
+        found = await _append(conversation_id, user_id, device_id, [draft._replace(retry=False)])
+    return found[0]
+
+
+async def _append(
+    conversation_id: str, user_id: str, device_id: str, drafts: list[Draft]
+) -> list[Appended | TetherError]:
+    """Run the script; an empty list means: ask the archive."""
+    first = drafts[0]
+    args: list[Any] = [
         user_id,
         device_id,
-        "" if draft.if_seq is None else draft.if_seq,
-        draft.message_id,
-        draft.body,
-        draft.turn_id,
+        "" if first.if_seq is None else first.if_seq,
+        "1" if first.retry else "",
         settings.MAX_MESSAGES_PER_CONVERSATION,
-        draft.preview,
-        "1" if draft.retry else "",
         SENT_TTL_SECONDS,
-        draft.title,
+        first.title,
     ]
-    reply = await call("append", conversation_id, more, args)
+    for draft in drafts:
+        args += (draft.client_id, draft.message_id, draft.turn_id, draft.preview, draft.body)
+    reply = await batcher().submit("append", [keys.meta(conversation_id)], args)
+    if reply[0] == b"MISSING" and await restoring.bring_back(conversation_id):
+        reply = await batcher().submit("append", [keys.meta(conversation_id)], args)
     if reply[0] == b"ASK_ARCHIVE":
-        found = await find_sent(conversation_id, user_id, draft.client_id)
-        if found is not None:
-            return Appended(*found, duplicate=True)
-        args[9] = ""
-        reply = await call("append", conversation_id, more, args)
-    if reply[0] == b"DUPLICATE":
-        seq, message_id = reply[1].decode().split(" ")
-        return Appended(int(seq), message_id, duplicate=True)
-    _, epoch, seq, chain, is_next, members = reply
-    return Appended(
-        seq,
-        draft.message_id,
-        duplicate=False,
-        epoch=epoch,
-        chain=chain.decode(),
-        is_next=bool(is_next),
-        members=tuple(member.decode() for member in members),
-    )
+        return []
+    checked(reply)
+    epoch, members = reply[1], tuple([member.decode() for member in reply[2]])
+    return [_appended(epoch, members, *each) for each in zip(drafts, reply[3:], strict=True)]
+
+
+def _appended(epoch: int, members: tuple[str, ...], draft: Draft, result: list[Any]) -> Appended | TetherError:
+    match result:
+        case [seq, chain, is_next]:
+            return Appended(seq, draft.message_id, False, epoch, chain.decode(), is_next == 1, members)
+        case [first]:
+            seq, message_id = first.decode().split(" ")
+            return Appended(int(seq), message_id, duplicate=True)
+    return TooLarge("This conversation is full; start a new one.")
 
 
 def announce_appended(conversation_id: str, appended: list[tuple[Appended, Draft]]) -> None:

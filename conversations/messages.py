@@ -2,11 +2,11 @@
 
 from random import Random
 from typing import Any
-from uuid import UUID
 
 import orjson
 
 from . import keys, log, restoring, store
+from .errors import TetherError
 from .events import encode_body, preview_of, title_of
 from .feed import teller
 from .log import Appended, Draft
@@ -19,7 +19,9 @@ _random = Random()
 
 def new_id() -> str:
     """Return a random UUID (version 4)."""
-    return str(UUID(int=_random.getrandbits(128), version=4))
+    digits = f"{_random.getrandbits(128):032x}"
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def draft_message(
@@ -58,10 +60,21 @@ def draft_message(
     )
 
 
+async def append_drafts(
+    conversation_id: str, user_id: str, device_id: str, drafts: list[Draft]
+) -> list[Appended | TetherError]:
+    """Append, durable; see log.append_messages for what it returns."""
+    done = await log.append_messages(conversation_id, user_id, device_id, drafts, find_sent=restoring.find_sent)
+    if any(isinstance(each, Appended) for each in done):
+        teller.note(conversation_id)
+    return done
+
+
 async def append_draft(conversation_id: str, user_id: str, device_id: str, draft: Draft) -> Appended:
-    """Append, durable; see log.append_message for the errors."""
-    appended = await log.append_message(conversation_id, user_id, device_id, draft, find_sent=restoring.find_sent)
-    teller.note(conversation_id)
+    """Append one. Raises the error that `append_drafts` returns."""
+    [appended] = await append_drafts(conversation_id, user_id, device_id, [draft])
+    if isinstance(appended, TetherError):
+        raise appended
     return appended
 
 

@@ -17,7 +17,6 @@ from .events import encode_body, time_text
 from .feed import teller
 from .models import Conversation, Member
 
-
 # Long enough for the devices of a new user that come at the same moment.
 FIRST_SECONDS = 10
 

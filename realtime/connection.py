@@ -40,6 +40,7 @@ class Connection:
         self.device_id = device_id
         self.conversation_id = ""
         self.session = Session(settings.FLOW_WINDOW_BYTES)
+        self._most_bytes = 2 * settings.FLOW_WINDOW_BYTES
         self._write = write
         self._reader: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
@@ -84,40 +85,48 @@ class Connection:
     async def say(self, texts: list[frames.Text]) -> None:
         """Append messages in order, each answered by its `ack` or `error`; those of one moment together."""
         granted, wait_seconds = await self._granted("messages", len(texts))
-        tasks = [self._say_one(text) for text in texts[:granted]]
-        results = [await tasks[0]] if len(tasks) == 1 else await asyncio.gather(*tasks)
-        said: dict[str, list[tuple[log.Appended, log.Draft]]] = {}
-        for done in results:
-            if done is not None:
-                said.setdefault(done[0], []).append(done[1:])
-        for conversation_id, appended in said.items():
-            log.announce_appended(conversation_id, appended)
-            for where, draft in appended:
-                if where.is_next:
-                    self.node.runner.start_soon(conversation_id, draft.turn_id, 0)
+        by_conversation: dict[str, list[frames.Text]] = {}
+        for text in texts[:granted]:
+            by_conversation.setdefault(text.conversation_id or self.conversation_id, []).append(text)
+        tasks = [self._say_in(conversation_id, said) for conversation_id, said in by_conversation.items()]
+        if len(tasks) == 1:
+            await tasks[0]
+        else:
+            await asyncio.gather(*tasks)
         if granted < len(texts):
             self._refuse_texts(texts[granted:], wait_seconds)
         self.wake()
 
-    async def _say_one(self, text: frames.Text) -> tuple[str, log.Appended, log.Draft] | None:
-        conversation_id = text.conversation_id or self.conversation_id
-        draft = messages.draft_message(
-            user_id=self.user_id,
-            device_id=self.device_id,
-            client_id=text.client_id,
-            content=text.content,
-            respond=text.respond,
-            if_seq=text.if_seq,
-            retry=text.retry,
-        )
+    async def _say_in(self, conversation_id: str, texts: list[frames.Text]) -> None:
+        user_id, device_id = self.user_id, self.device_id
+        drafts = [
+            messages.draft_message(
+                user_id=user_id,
+                device_id=device_id,
+                client_id=text.client_id,
+                content=text.content,
+                respond=text.respond,
+                if_seq=text.if_seq,
+                retry=text.retry,
+            )
+            for text in texts
+        ]
+        done: list[log.Appended | TetherError]
         try:
-            where = await messages.append_draft(conversation_id, self.user_id, self.device_id, draft)
+            done = await messages.append_drafts(conversation_id, user_id, device_id, drafts)
         except Exception as error:
-            problem = self.as_problem(error)
-            self.send(outgoing.error(problem, client_id=text.client_id, conversation_id=conversation_id))
-            return None
-        self.send(outgoing.ack(text.client_id, conversation_id, where.message_id, where.seq, where.duplicate))
-        return conversation_id, where, draft
+            done = [self.as_problem(error)] * len(drafts)
+        appended = []
+        for draft, where in zip(drafts, done, strict=True):
+            if isinstance(where, TetherError):
+                self.send(outgoing.error(where, client_id=draft.client_id, conversation_id=conversation_id))
+                continue
+            self.send(outgoing.ack(draft.client_id, conversation_id, where.message_id, where.seq, where.duplicate))
+            appended.append((where, draft))
+        log.announce_appended(conversation_id, appended)
+        for where, draft in appended:
+            if where.is_next:
+                self.node.runner.start_soon(conversation_id, draft.turn_id, 0)
 
     async def _granted(self, kind: str, count: int) -> tuple[int, float]:
         """Return how many of so many the user's bucket grants now, and the seconds until one more would be."""
@@ -255,7 +264,7 @@ class Connection:
 
     async def has_room(self) -> None:
         """Wait while the client leaves twice the window unconfirmed: nobody's answers pile up here."""
-        while self.session.unconfirmed_bytes > 2 * settings.FLOW_WINDOW_BYTES:
+        while self.session.unconfirmed_bytes > self._most_bytes:
             self._room.clear()
             await self._room.wait()
 

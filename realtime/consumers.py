@@ -80,8 +80,10 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         while True:
             message = await receive()
             if message["type"] == "websocket.receive":
-                self._take_in(message)
+                self._take_in(message.get("text"))
             elif message["type"] == "websocket.connect":
+                if listen := self.scope.get("extensions", {}).get("tether.listen"):
+                    listen(self._take_in)  # `serve` hands messages over where they arrive
                 await self.base_send({"type": "websocket.accept"})
                 self.node.sockets.add(self)
                 self._refuse_early()
@@ -101,12 +103,11 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     # -- frames in
 
-    def _take_in(self, message: dict[str, Any]) -> None:
+    def _take_in(self, text: str | None) -> None:
         """Take what needs no waiting at once, queue the rest for the worker, in order."""
         if self._closing is not None:
             return
         self.heard_at = time.monotonic()
-        text = message.get("text")
         frames = parse(text) if text is not None else [Bad(InvalidMessage("Send text frames only."))]
         if self.connection is not None and not self._inbox and len(frames) == 1:
             if isinstance(frames[0], Received):

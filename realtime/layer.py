@@ -24,12 +24,14 @@ SUBSCRIBE_SECONDS = 2.0
 PING_SECONDS = 10.0
 # What a consumer has not taken up by then is dropped: its session finds it in the log.
 QUEUE_MESSAGES = 1000
+OWN_BYTES = 8
 DOUBT = {"type": "doubt"}
 
 Message = dict[str, Any]
 Sink = Callable[[Message], None]
 
 logger = structlog.get_logger(__name__)
+_pack = msgpack.Packer().pack
 
 
 class TetherChannelLayer(RedisPubSubChannelLayer):
@@ -123,6 +125,8 @@ class TetherShard:
     def __init__(self, url: str, layer: TetherLoopLayer) -> None:
         self._url = url
         self._layer = layer
+        # What we publish begins with it, so that we know our own when it comes back.
+        self._own = os.urandom(OWN_BYTES)
         self._outbox: dict[str, list[Message]] = {}
         self._publisher: Wire | None = None
         self._subscriber: Wire | None = None
@@ -142,6 +146,8 @@ class TetherShard:
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self._publish_all)
         self._outbox.setdefault(channel, []).append(message)
+        # Our own sockets need not wait for Redis to tell us what we say.
+        self._layer.deliver(channel, [message])
 
     async def publish(self, channel: str, message: Message) -> None:
         """Publish and wait until Redis has taken it; a failure is logged, not raised: the log heals it."""
@@ -156,7 +162,7 @@ class TetherShard:
         outbox, self._outbox = self._outbox, {}
         wire = self._publisher_wire()
         for channel, messages in outbox.items():
-            wire.call("PUBLISH", channel, msgpack.packb(messages))
+            wire.call("PUBLISH", channel, self._own + _pack(messages))
 
     def _publisher_wire(self) -> Wire:
         if self._publisher is None:
@@ -195,7 +201,8 @@ class TetherShard:
     def _take(self, reply: Any) -> None:
         self._heard_at = asyncio.get_running_loop().time()
         if reply[0] == b"message":
-            self._layer.deliver(reply[1].decode(), msgpack.unpackb(reply[2]))
+            if not reply[2].startswith(self._own):
+                self._layer.deliver(reply[1].decode(), msgpack.unpackb(memoryview(reply[2])[OWN_BYTES:]))
         elif reply[0] == b"subscribe":
             confirmed = self._confirmed.pop(reply[1].decode(), None)
             if confirmed is not None:

@@ -1,48 +1,71 @@
--- Append a user's message once, and queue its turn. KEYS[8] sent, KEYS[9] turn.
-local conversation_id, user, device, if_seq, message_id, body, turn_id, most, preview, retry, ttl, title =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local at, refusal = position()
-if not at then return { refusal } end
-if redis.call('HEXISTS', MEMBERS, user) == 0 then return { 'FORBIDDEN' } end
+-- Append messages of one user's device, in order and each once, and queue their turns.
+-- KEYS[1] is the meta hash. The other keys follow from its name: this command is sent more often than all others.
+-- ARGV: user, device, if_seq or '', retry or '', most messages, ttl, title; then for each message
+-- client_id, message_id, turn_id or '', preview, body. With if_seq or retry there is one message only.
+-- Replies OK, epoch, members, and for each message {seq, chain, is_next}, {'<seq> <message id>'} or {} (no room).
+local tag, conversation_id = string.match(KEYS[1], '^(.-):meta:(.+)$')
+local function key(kind) return tag .. ':' .. kind .. ':' .. conversation_id end
+LOG, MEMBERS, READS, TURNS = key('log'), key('members'), key('reads'), key('turns')
+DUE, DIRTY = tag .. ':due', tag .. ':dirty'
+local user, device, if_seq, retry, most, ttl, title = unpack(ARGV, 1, 7)
 
-local first = redis.call('GET', KEYS[8])
-if first then return { 'DUPLICATE', first } end
-local meta = redis.call('HMGET', META, 'born_ms', 'newest', 'newest_source', 'newest_other', 'count', 'title')
-local now = now_ms()
--- Redis forgets client_ids after the ttl, and with a rebuilt log: then only the archive knows.
-if retry == '1' and now - (tonumber(meta[1]) or 0) > ttl * 1000 then return { 'ASK_ARCHIVE' } end
+local at, meta = position('newest', 'newest_source', 'count', 'newest_other', 'title', 'born_ms')
+if not at then return { meta } end
+local newest, newest_source, count, newest_other, old_title, born_ms = unpack(meta, 5, 10)
+count = tonumber(count) or 0
+local members = redis.call('HKEYS', MEMBERS)
+if not contains(members, user) then return { 'FORBIDDEN' } end
+local sent = key('sent') .. ':' .. user .. ':'
+local source, now = user .. ':' .. device, now_ms()
 
-local source = user .. ':' .. device
-if if_seq ~= '' then
-  local others = meta[2]
-  if meta[3] == source then others = meta[4] end
-  if tonumber(if_seq) < (tonumber(others) or 0) then return { 'CONFLICT', at.epoch, at.seq, at.chain } end
-end
-if (tonumber(meta[5]) or 0) >= tonumber(most) then return { 'FULL' } end
-
-push(at, conversation_id, 'message', body)
-redis.call('SET', KEYS[8], string.format('%d %s', at.seq, message_id), 'EX', ttl)
-local members = count_message(at, source, user, preview, now)
-if not meta[6] or meta[6] == '' then
-  redis.call('HSET', META, 'title', title, 'first_words', title)
-end
-mark_dirty(conversation_id, now)
-
-local is_next = 0
-if turn_id ~= '' then
-  redis.call('HSET', KEYS[9], 'seq', at.seq, 'user', user, 'status', 'queued', 'attempt', 0, 'queued_ms', now)
-  if redis.call('RPUSH', TURNS, turn_id) == 1 then
-    redis.call('ZADD', DUE, now, conversation_id)
-    is_next = 1
+if (retry ~= '' or if_seq ~= '') and redis.call('EXISTS', sent .. ARGV[8]) == 0 then
+  -- Redis forgets client_ids after the ttl, and with a rebuilt log: then only the archive knows.
+  if retry ~= '' and now - (tonumber(born_ms) or 0) > ttl * 1000 then return { 'ASK_ARCHIVE' } end
+  local others = newest
+  if newest_source == source then others = newest_other end
+  if if_seq ~= '' and tonumber(if_seq) < (tonumber(others) or 0) then
+    return { 'CONFLICT', at.epoch, at.seq, at.chain }
   end
 end
--- Whoever writes while a turn waits for a person has declined it.
-local head = redis.call('LINDEX', TURNS, 0)
-if head and head ~= turn_id then
-  local waiting = string.match(KEYS[9], '^(.*:turn:)') .. head
-  if redis.call('HGET', waiting, 'status') == 'waiting' then
+
+local function queue_turn(turn_id)
+  redis.call('HSET', tag .. ':turn:' .. turn_id,
+    'seq', at.seq, 'user', user, 'status', 'queued', 'attempt', 0, 'queued_ms', now)
+  if redis.call('RPUSH', TURNS, turn_id) > 1 then return 0 end
+  redis.call('ZADD', DUE, now, conversation_id)
+  return 1
+end
+
+local results, added, shown = {}, 0, ''
+for i = 8, #ARGV, 5 do
+  local client_id, message_id, turn_id, preview, body = unpack(ARGV, i, i + 4)
+  local result = {}
+  local first = redis.call('GET', sent .. client_id)
+  if first then
+    result[1] = first
+  elseif count + added < tonumber(most) then
+    add(at, 'message', body)
+    redis.call('SET', sent .. client_id, string.format('%d %s', at.seq, message_id), 'EX', ttl)
+    result = { at.seq, at.chain, turn_id ~= '' and queue_turn(turn_id) or 0 }
+    added, shown = added + 1, preview
+  end
+  results[#results + 1] = result
+end
+
+if added > 0 then
+  local fields = count_messages(at, added, { newest, newest_source, count }, source, shown, now)
+  if not old_title or old_title == '' then
+    for _, field in ipairs({ 'title', title, 'first_words', title }) do fields[#fields + 1] = field end
+  end
+  redis.call('HSET', META, unpack(fields))
+  count_unread(members, user, at.seq, added)
+  mark_dirty(conversation_id, now)
+  -- Whoever writes while a turn waits for a person has declined it.
+  local waiting = redis.call('LINDEX', TURNS, 0)
+  waiting = waiting and tag .. ':turn:' .. waiting
+  if waiting and redis.call('HGET', waiting, 'status') == 'waiting' then
     redis.call('HSET', waiting, 'status', 'queued', 'declined_by', device)
     redis.call('ZADD', DUE, now, conversation_id)
   end
 end
-return { 'OK', at.epoch, at.seq, at.chain, is_next, members }
+return { 'OK', at.epoch, members, unpack(results) }

@@ -13,13 +13,13 @@ local entries = {}
 local times = redis.call('HMGET', KEYS[8], 'queued_ms', 'started_ms', 'first_piece_ms')
 private = string.format('{"queued_ms":%s,"started_ms":%s,"first_piece_ms":%s,"finished_ms":%d,"usage":%s}',
   times[1] or 'null', times[2] or 'null', times[3] or 'null', now, private)
-local members
+local members = redis.call('HKEYS', MEMBERS)
 if message ~= '' then
   local pushed = push(at, conversation_id, 'message', message)
   entries[1] = { pushed[1], pushed[2], message }
-  members = count_message(at, 'assistant', '', preview, now)
-else
-  members = redis.call('HKEYS', MEMBERS)
+  local before = redis.call('HMGET', META, 'newest', 'newest_source', 'count')
+  redis.call('HSET', META, unpack(count_messages(at, 1, before, 'assistant', preview, now)))
+  count_unread(members, '', at.seq, 1)
 end
 local pushed = push(at, conversation_id, 'turn.finished', finished, private)
 entries[#entries + 1] = { pushed[1], pushed[2], finished }

@@ -1,21 +1,21 @@
 -- Put before every script. Scripts of a conversation take its keys in this order (log.py: conversation_keys).
-local META, LOG, MEMBERS, READS, TURNS, DUE, DIRTY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local META, LOG, MEMBERS, READS, TURNS, DUE, DIRTY = unpack(KEYS, 1, 7)
 
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- The log's position, or nil and the reason why nothing may be written: MISSING or DELETED.
-local function position()
-  local found = redis.call('HMGET', META, 'state', 'epoch', 'seq', 'chain')
+-- The log's position, and its meta fields from the fifth on as named; or nil and why nothing may be written.
+local function position(...)
+  local found = redis.call('HMGET', META, 'state', 'epoch', 'seq', 'chain', ...)
   if not found[1] then return nil, 'MISSING' end
   if found[1] ~= 'active' then return nil, 'DELETED' end
-  return { epoch = tonumber(found[2]), seq = tonumber(found[3]), chain = found[4] }
+  return { epoch = tonumber(found[2]), seq = tonumber(found[3]), chain = found[4] }, found
 end
 
--- Add one entry. The body is opaque; the chain is a running hash of all bodies.
-local function push(at, conversation_id, kind, body, private)
+-- Add one entry to the stream alone. The body is opaque; the chain is a running hash of all bodies.
+local function add(at, kind, body, private)
   at.seq = at.seq + 1
   at.chain = string.sub(redis.sha1hex(at.chain .. body), 1, 16)
   local id = string.format('%d-0', at.seq)
@@ -24,34 +24,47 @@ local function push(at, conversation_id, kind, body, private)
   else
     redis.call('XADD', LOG, id, 'k', kind, 'c', at.chain, 'b', body)
   end
+end
+
+-- Add one entry and keep the new position.
+local function push(at, conversation_id, kind, body, private)
+  add(at, kind, body, private)
   redis.call('HSET', META, 'seq', at.seq, 'chain', at.chain)
   return { at.seq, at.chain }
+end
+
+local function contains(list, wanted)
+  for _, each in ipairs(list) do
+    if each == wanted then return true end
+  end
+  return false
 end
 
 local function mark_dirty(conversation_id, now)
   redis.call('ZADD', DIRTY, 'NX', now, conversation_id)
 end
 
--- Note who wrote the newest message (for if_seq), the sidebar's line, and what is unread by whom.
--- `source` names the device; `author` is the user who has read everything by writing, or ''.
-local function count_message(at, source, author, preview, now)
-  local newest = redis.call('HMGET', META, 'newest', 'newest_source', 'count')
-  local fields = { 'newest', at.seq, 'newest_source', source, 'preview', preview, 'active_ms', now,
-    'count', (tonumber(newest[3]) or 0) + 1 }
-  if newest[1] and newest[2] ~= source then
+-- The meta fields after so many new messages: the position, who wrote the newest (for if_seq), the sidebar's line.
+-- `before` holds newest, newest_source and count; `source` names the device that wrote.
+local function count_messages(at, added, before, source, preview, now)
+  local fields = { 'seq', at.seq, 'chain', at.chain, 'newest', at.seq, 'newest_source', source,
+    'preview', preview, 'active_ms', now, 'count', (tonumber(before[3]) or 0) + added }
+  if before[1] and before[2] ~= source then
     fields[#fields + 1] = 'newest_other'
-    fields[#fields + 1] = newest[1]
+    fields[#fields + 1] = before[1]
   end
-  redis.call('HSET', META, unpack(fields))
-  local members = redis.call('HKEYS', MEMBERS)
+  return fields
+end
+
+-- Count what is unread by whom; the author, or '', has read everything by writing.
+local function count_unread(members, author, seq, added)
   for _, user in ipairs(members) do
     if user == author then
-      redis.call('HSET', READS, 'r' .. user, at.seq, 'u' .. user, 0)
+      redis.call('HSET', READS, 'r' .. user, seq, 'u' .. user, 0)
     else
-      redis.call('HINCRBY', READS, 'u' .. user, 1)
+      redis.call('HINCRBY', READS, 'u' .. user, added)
     end
   end
-  return members
 end
 
 -- Unfinished turns in order: {turn_id, attempt, status, pieces, text, interrupts}. Only the head can have pieces.
