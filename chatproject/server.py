@@ -21,6 +21,7 @@ from .websocket import NodeWebSocket
 
 # Between the loop and the archiver's thread: a message waits no longer than this for the other to let go.
 SWITCH_SECONDS = 0.0005
+DRAIN_SECONDS = 20
 # Most of what a busy node makes dies young; the defaults would look at all of it hundreds of times a second.
 GARBAGE_THRESHOLDS = (20_000, 20, 50)
 
@@ -90,6 +91,8 @@ class _Drain:
             self._server.stop()
 
     async def _drain(self) -> None:
+        # Whatever hangs, a node that was told to end ends: the kernel's own alarm needs nobody's help.
+        signal.alarm(DRAIN_SECONDS)
         for listener in self._server.listeners:
             listener.addCallback(lambda port: port.stopListening())
         try:

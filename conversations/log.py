@@ -404,7 +404,7 @@ async def history(
     wanted = limit + 1
     reply = await call("history", conversation_id, [], [user_id, before_seq, wanted, SNAPSHOT_BYTES])
     messages = [message_item(seq, body) for seq, body in reversed(reply[1])]
-    if len(messages) < wanted:
+    if len(messages) < wanted and reply[3]:
         before = messages[0]["seq"] if messages else before_seq
         older = await restoring.messages_before(conversation_id, before, wanted - len(messages), after=reply[2])
         messages = older + messages

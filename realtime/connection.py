@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from conversations import feed, log, messages, services
 from conversations.errors import Forbidden, RateLimited, TetherError, Unavailable
@@ -157,6 +158,8 @@ class Connection:
         """Return the error as the wire tells it; what is our own fault is logged under an id."""
         if isinstance(error, TetherError):
             return error
+        if isinstance(error, OperationalError | InterfaceError):
+            return Unavailable("The database does not answer; try again.", retry_after=1)
         fault = secrets.token_hex(8)
         logger.error("socket.fault", fault=fault, user_id=self.user_id, exc_info=error)
         return TetherError("Something went wrong here; try again.", data={"fault": fault}, retry_after=1)

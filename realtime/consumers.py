@@ -10,7 +10,6 @@ import contextlib
 import secrets
 import time
 from collections import deque
-from functools import partial
 from typing import Any
 
 import structlog
@@ -29,8 +28,8 @@ from .frames import Auth, Bad, Close, Command, Heartbeat, Open, Received, Text, 
 from .node import Node, running_node
 from .outbox import AsgiWriter, Write
 
-# More than one frame at its largest and as much again: what a client may have us hold unanswered.
-MAX_UNANSWERED_BYTES = 2 * MAX_FRAME_BYTES
+# As many texts of the largest size as may be unanswered; frames may be larger, but nobody needs many of those.
+MAX_UNANSWERED_BYTES = 32 * MAX_FRAME_BYTES
 
 FOREIGN_SECONDS = 0.5
 
@@ -98,8 +97,11 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             auth.check_origin(self.scope)
         except Forbidden as error:
-            refuse = partial(self.close_soon, CloseCode.FORBIDDEN, error.message)
-            asyncio.get_running_loop().call_later(FOREIGN_SECONDS, refuse)
+            asyncio.get_running_loop().call_later(FOREIGN_SECONDS, self._refuse_foreign, error.message)
+
+    def _refuse_foreign(self, reason: str) -> None:
+        if self.identity is None:  # a token in its `auth` may have let it in
+            self.close_soon(CloseCode.FORBIDDEN, reason)
 
     # -- frames in
 

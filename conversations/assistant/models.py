@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 
 from django.conf import settings
-from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI
 
 from conversations.errors import StartRefused
 
@@ -28,6 +26,8 @@ def make_model(name: str | None = None) -> BaseChatModel:
     if name == "scripted":
         return ScriptedModel()
     if name == "local":
+        from langchain_openai import ChatOpenAI  # slow to import; a node must start fast
+
         return ChatOpenAI(
             model="local",
             base_url=settings.LOCAL_MODEL_URL,
@@ -46,8 +46,11 @@ def make_model(name: str | None = None) -> BaseChatModel:
 
 
 def _provider_model(name: str) -> BaseChatModel:
+    from langchain.chat_models import init_chat_model  # slow to import; a node must start fast
+
     try:
-        return init_chat_model(name)
+        model: BaseChatModel = init_chat_model(name)
+        return model
     except ImportError as error:
         missing = str(error).splitlines()[0]
         raise StartRefused(f"CHAT_MODEL is {name!r}, but its package is not installed: {missing}") from None
@@ -68,7 +71,7 @@ def prompt_characters(model: BaseChatModel) -> int:
 
 
 def is_local(model: BaseChatModel) -> bool:
-    return isinstance(model, ChatOpenAI) and model.model_name == "local"
+    return getattr(model, "model_name", "") == "local"
 
 
 class EmptyAnswer(Exception):

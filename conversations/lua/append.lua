@@ -30,7 +30,7 @@ end
 
 local function queue_turn(turn_id)
   redis.call('HSET', tag .. ':turn:' .. turn_id,
-    'seq', at.seq, 'user', user, 'status', 'queued', 'attempt', 0, 'queued_ms', now)
+    'seq', at.seq, 'user', user, 'device', device, 'status', 'queued', 'attempt', 0, 'queued_ms', now)
   if redis.call('RPUSH', TURNS, turn_id) > 1 then return 0 end
   redis.call('ZADD', DUE, now, conversation_id)
   return 1

@@ -12,7 +12,8 @@ redis.call('HSET', KEYS[8], 'status', status)
 if status == 'waiting' then redis.call('HDEL', KEYS[8], 'answered', 'declined_by') end
 if interrupts ~= '' then redis.call('HSET', KEYS[8], 'interrupts', interrupts) end
 if written_on then
-  redis.call('HSET', KEYS[8], 'status', 'queued', 'declined_by', '-')
+  local next_turn = string.match(KEYS[8], '^(.*:turn:)') .. redis.call('LINDEX', TURNS, 1)
+  redis.call('HSET', KEYS[8], 'status', 'queued', 'declined_by', redis.call('HGET', next_turn, 'device') or '-')
   redis.call('ZADD', DUE, now, conversation_id)
 elseif status == 'waiting' then
   redis.call('ZADD', DUE, '+inf', conversation_id)

@@ -117,3 +117,12 @@ async def test_nothing_of_a_finished_turn_is_left_but_its_entries() -> None:
     left = [key.decode() async for key in redis().scan_iter(f"*{claim.turn_id}*")]
     assert left == [keys.sent(talk.conversation_id, "assistant", claim.turn_id)]
     assert await redis().ttl(left[0]) > 0
+
+
+async def test_who_wrote_before_the_turn_began_to_wait_has_declined_it_too() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    claim = await claimed(talk, turn_id)
+    await ask(talk)
+    await turns.release(claim, interrupts=[{"id": "i1", "value": "may I?"}])
+    assert (await claimed(talk, turn_id, 1)).declined_by == "phone"
