@@ -51,7 +51,7 @@ async def say(
 
 
 async def archive_all() -> None:
-    """Run passes until every log is archived whole, and every feed told: that takes a second where one was just told."""
+    """Run passes until every log is archived whole and every feed told, a second after it was told before."""
     archiver = Archiver("test")
     async with asyncio.timeout(20):
         while True:
