@@ -14,7 +14,7 @@ import structlog
 from . import keys, log
 from .announce import tell_users
 from .batching import batcher
-from .errors import Forbidden, TetherError
+from .errors import Forbidden
 from .events import Entry, Position, feed_frame
 
 MOST_ENTRIES = 1000
@@ -51,13 +51,25 @@ async def push(user_id: str, kind: str, data: dict[str, Any], *, head: int | Non
     return bool(reply[0] != -1)
 
 
-async def read(user_id: str, cursor: Position | None) -> FeedPage:
-    """Return up to 500 entries after the cursor, or only the head where there is no cursor."""
+async def read(user_id: str, cursor: Position | None, *, most_bytes: int = log.PAGE_BYTES) -> FeedPage:
+    """Return up to 500 entries after the cursor that fit, or only the head where there is no cursor."""
     args: list[Any] = ["", "", ""] if cursor is None else [cursor.epoch, cursor.seq, cursor.chain]
     reply = await batcher().submit("feed_read", [keys.feed(user_id), keys.feed_meta(user_id)], [*args, READ_ENTRIES])
     epoch, seq, chain, rows = reply
-    entries = None if rows is None else [Entry(n, c.decode(), "", body) for n, c, body in rows]
+    entries = None if rows is None else log.cut([Entry(n, c.decode(), "", body) for n, c, body in rows], most_bytes)
     return FeedPage(Position(epoch, seq, chain.decode()), entries)
+
+
+async def heads(user_ids: list[str]) -> dict[str, Position]:
+    """Return where the users' feeds are, in one write."""
+    futures = [
+        batcher().submit("feed_read", [keys.feed(each), keys.feed_meta(each)], ["", "", "", 0]) for each in user_ids
+    ]
+    found = {}
+    for user_id, future in zip(user_ids, futures, strict=True):
+        epoch, seq, chain, _ = await future
+        found[user_id] = Position(epoch, seq, chain.decode())
+    return found
 
 
 async def recent_conversations(user_id: str, most: int = 100) -> list[str]:
@@ -114,8 +126,8 @@ class Teller:
             with contextlib.suppress(Forbidden):
                 return await tell_updated(conversation_id)
             return True
-        except TetherError as error:
-            logger.warning("feed.late", conversation_id=conversation_id, error=str(error))
+        except Exception as error:  # whatever it is, the other feeds must be told, and this one later
+            logger.warning("feed.late", conversation_id=conversation_id, error=repr(error))
             return False
 
 

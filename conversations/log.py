@@ -25,8 +25,20 @@ UNDO_SECONDS = 30
 MOST_MISSED = 10_000
 PAGE_ENTRIES = 500
 PAGE_BYTES = 96 * 1024
+# A script holds Redis up: so many messages take about a millisecond.
+MOST_TOGETHER = 100
 SNAPSHOT_MESSAGES = 50
 SNAPSHOT_BYTES = 192 * 1024
+
+
+def cut(entries: list[Entry], most_bytes: int) -> list[Entry]:
+    """Return the first entries that fit, at least one."""
+    size = 0
+    for index, entry in enumerate(entries):
+        size += len(entry.body)
+        if size > most_bytes and index:
+            return entries[:index]
+    return entries
 
 
 class TurnView(NamedTuple):
@@ -165,7 +177,7 @@ def _together(drafts: list[Draft]) -> list[list[Draft]]:
     is_open = False
     for draft in drafts:
         plain = not draft.retry and draft.if_seq is None
-        if plain and is_open:
+        if plain and is_open and len(groups[-1]) < MOST_TOGETHER:
             groups[-1].append(draft)
         else:
             groups.append([draft])
@@ -208,7 +220,7 @@ async def _append(
         return []
     checked(reply)
     epoch, members = reply[1], tuple([member.decode() for member in reply[2]])
-    return [_appended(epoch, members, *each) for each in zip(drafts, reply[3:], strict=True)]
+    return [_appended(epoch, members, *each) for each in zip(drafts, reply[3], strict=True)]
 
 
 def _appended(epoch: int, members: tuple[str, ...], draft: Draft, result: list[Any]) -> Appended | TetherError:
@@ -339,7 +351,7 @@ async def read(
         return await _snapshot(conversation_id, reply)
     if reply[0] == b"BELOW":
         assert cursor is not None
-        found = await restoring.read_below(conversation_id, cursor, first_kept=reply[4])
+        found = await restoring.read_below(conversation_id, cursor, first_kept=reply[4], most_bytes=most_bytes)
         if found is None:
             return await read_snapshot(conversation_id, user_id, reason="diverged")
         if not found:  # only the cursor's own entry was below the stream, and it is right

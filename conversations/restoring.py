@@ -65,8 +65,10 @@ async def _bring_back(conversation_id: str) -> bool:
     return await _is_there(conversation_id)
 
 
-async def read_below(conversation_id: str, cursor: "log.Cursor", *, first_kept: int) -> list[Entry] | None:
-    """Return up to 500 archived entries after the cursor and below the stream, verified to be gapless.
+async def read_below(
+    conversation_id: str, cursor: "log.Cursor", *, first_kept: int, most_bytes: int
+) -> list[Entry] | None:
+    """Return up to 500 archived entries after the cursor and below the stream that fit, verified to be gapless.
 
     None: the archive does not hold them, or the cursor's chain is not the archive's.
     """
@@ -85,7 +87,7 @@ async def read_below(conversation_id: str, cursor: "log.Cursor", *, first_kept: 
         return None
     if not entries and cursor.seq + 1 < first_kept:
         return None
-    return entries
+    return log.cut(entries, most_bytes)
 
 
 async def messages_before(conversation_id: str, before_seq: int, limit: int, *, after: int) -> list[dict[str, Any]]:

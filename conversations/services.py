@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+import orjson
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
@@ -44,12 +45,11 @@ async def create_conversation(*, user_id: str, conversation_id: str = "", title:
     await Member.objects.aget_or_create(conversation=row, user_id=user_id)
     active_ms = int(row.last_active_at.timestamp() * 1000)
     meta = {"title": title, "topic": topic, "active_ms": active_ms}
-    if is_new and await log.create(conversation_id, meta=meta, members={user_id: "owner"}):
-        await feed.push(
-            user_id,
-            "conversation.created",
-            {"conversation_id": conversation_id, "title": title, "topic": topic},
-        )
+    if is_new or not row.archived_seq:
+        await log.create(conversation_id, meta=meta, members={user_id: "owner"})
+        # Head 0 is told once, also where this is a repeat whose first reply was lost.
+        data = {"conversation_id": conversation_id, "title": title, "topic": topic}
+        await feed.push(user_id, "conversation.created", data, head=0)
     return conversation_id
 
 
@@ -79,7 +79,18 @@ async def list_conversations(
     """Return {items, more, feed}, newest first; true at the feed cursor, which is read before anything else."""
     head = (await feed.read(user_id, None)).head
     items = await _newest_items(user_id, archived=archived, limit=limit + 1, before=before)
-    return {"items": items[:limit], "more": len(items) > limit, "feed": head.wire()}
+    fit = _fitting(items[:limit])
+    return {"items": fit, "more": len(items) > len(fit), "feed": head.wire()}
+
+
+def _fitting(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first items that fit a frame: drafts may be long."""
+    size = 0
+    for index, item in enumerate(items):
+        size += len(orjson.dumps(item))
+        if size > log.SNAPSHOT_BYTES and index:
+            return items[:index]
+    return items
 
 
 async def _newest_items(user_id: str, *, archived: bool, limit: int, before: str = "") -> list[dict[str, Any]]:

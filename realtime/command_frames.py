@@ -144,7 +144,9 @@ class DeviceItem(Told):
     name: str
     last_seen: Time | None = None
     created_at: Time | None = None
-    current: bool | None = Field(None, description="whether it is the one that asks")
+    current: bool = Field(description="whether it is the one that asks")
+    connected: bool
+    node: str | None = Field(None, description="the node it is connected to")
 
 
 class DeviceList(Told):

@@ -47,6 +47,10 @@ async def run(connection: "Connection", command: Command) -> bytes:
     about = spec is None or spec.about_conversation
     conversation_id = command.conversation_id or (connection.conversation_id if about else "")
     call = Call(connection, command, conversation_id)
+    # The first result of this user's own command; what it was about may be gone since.
+    kept = await _kept(call) if command.command in HANDLERS and command.command not in READ_ONLY else None
+    if kept is not None:
+        return outgoing.result(call.id, call.command, kept)
     if conversation_id and command.command != "restore":  # a deleted one is nobody's but its restorer's
         await log.check_member(conversation_id, call.user_id)
     handler = HANDLERS.get(command.command)
@@ -61,16 +65,18 @@ async def run(connection: "Connection", command: Command) -> bytes:
 
 
 async def _once(call: Call, handler: Handler) -> dict[str, Any]:
-    """Return the first result of this id. What a handler logs is logged once by the same id, whoever dies between."""
-    key = keys.command(call.user_id, call.id)
-    with store.mapped_errors():
-        kept = await store.client().get(key)
-    if kept is not None:
-        return dict(orjson.loads(kept))
+    """Carry out and keep the result. What a handler logs is logged once by the same id, whoever dies between."""
     data = await handler(call)
     with store.mapped_errors():
+        key = keys.command(call.user_id, call.id)
         await store.client().set(key, orjson.dumps(data), ex=KEPT_SECONDS, nx=True)
     return data
+
+
+async def _kept(call: Call) -> dict[str, Any] | None:
+    with store.mapped_errors():
+        kept = await store.client().get(keys.command(call.user_id, call.id))
+    return None if kept is None else dict(orjson.loads(kept))
 
 
 async def _new_conversation(call: Call) -> dict[str, Any]:
@@ -115,7 +121,6 @@ async def _get_history(call: Call) -> dict[str, Any]:
 
 async def _clear_history(call: Call) -> dict[str, Any]:
     await services.clear_history(user_id=call.user_id, conversation_id=call.conversation_id, once=call.id)
-    await call.node.assistant.forget(call.conversation_id)
     return {}
 
 
@@ -185,11 +190,11 @@ async def _list_devices(call: Call) -> dict[str, Any]:
         {
             "device_id": device.device_id,
             "name": device.name,
-            "created": time_text(device.created_at),
+            "created_at": time_text(device.created_at),
             "last_seen": time_text(device.last_seen_at) if device.last_seen_at else None,
             "connected": device.device_id in here,
             "node": here.get(device.device_id),
-            "this": device.device_id == call.device_id,
+            "current": device.device_id == call.device_id,
         }
         for device in known
     ]

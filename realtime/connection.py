@@ -252,16 +252,16 @@ class Connection:
             if conversation_id == FEED:
                 assert read.cursor is not None
                 cursor = Position(read.cursor.epoch or 0, read.cursor.seq, read.cursor.chain)
-                self.session.feed_page(await feed.read(self.user_id, cursor))
+                self.session.feed_page(read, await feed.read(self.user_id, cursor, most_bytes=read.most_bytes))
             else:
                 page = await log.read(conversation_id, self.user_id, read.cursor, most_bytes=read.most_bytes)
-                self.session.page(conversation_id, page)
+                self.session.page(read, page)
         except Forbidden as error:
             frame = outgoing.error(error, conversation_id=conversation_id)
-            self.session.read_failed(conversation_id, frame, gone=True)
+            self.session.read_failed(read, frame, gone=True)
         except Exception as error:
             self.as_problem(error)
-            self.session.read_failed(conversation_id, b"", gone=False)  # the node's next poll tries again
+            self.session.read_failed(read, b"", gone=False)  # the node's next poll tries again
 
     # -- time and the end
 

@@ -62,6 +62,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._inbox: deque[tuple[Frames, int]] = deque()
         self._inbox_bytes = 0
         self._bad_frames = 0
+        self._auth_at: float | None = None  # what takes long after it is our fault, not the client's
         self._worker: asyncio.Task[None] | None = None
         # `serve` offers a write that does not wait; any other ASGI server gets the same through `send`.
         self._write: Write = scope.get("extensions", {}).get("tether.write") or AsgiWriter(send)
@@ -111,15 +112,15 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         self.heard_at = time.monotonic()
         frames = parse(text) if text is not None else [Bad(InvalidMessage("Send text frames only."))]
-        if self.connection is not None and not self._inbox and len(frames) == 1:
-            if isinstance(frames[0], Received):
-                self._bad_frames = 0
-                self.connection.confirm(frames[0].frames)
-                return
-        elif self.connection is not None:
-            for frame in frames:  # a worker that waits for room must learn of it
+        if self.connection is not None:
+            for frame in frames:  # at once: a worker may wait for just this room
                 if isinstance(frame, Received | Heartbeat) and frame.frames is not None:
                     self.connection.confirm(frame.frames)
+            if len(frames) == 1 and isinstance(frames[0], Received):
+                self._bad_frames = 0
+                return
+        elif isinstance(frames[0], Auth):
+            self._auth_at = self._auth_at or self.heard_at
         size = len(text or "")
         self._inbox.append((frames, size))
         self._inbox_bytes += size
@@ -262,8 +263,10 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if self._closing is not None:
             return
         if self.connection is None:
-            if now - self.opened_at > auth_seconds:
+            if self._auth_at is None and now - self.opened_at > auth_seconds:
                 self.close_soon(CloseCode.UNAUTHENTICATED, "No auth came in time.")
+            elif self._auth_at is not None and now - self._auth_at > auth_seconds:
+                self.close_soon(CloseCode.RESTART, "The server cannot let you in just now; come back.", 1)
             return
         self.connection.tick(now)
         if now - self.heard_at > 2 * heartbeat_seconds:

@@ -17,7 +17,7 @@ import structlog
 from channels.layers import get_channel_layer
 from django.conf import settings
 
-from conversations import keys, log, revocations, store
+from conversations import feed, keys, log, revocations, store
 from conversations.announce import tell_users
 from conversations.archive import Archiver
 from conversations.assistant.service import Assistant
@@ -180,6 +180,12 @@ class Node:
             for connection in connections:
                 connection.session.head(conversation_id, found.get(conversation_id))
                 connection.wake()
+        here = [consumer.connection for consumer in self.sockets if consumer.connection is not None]
+        feeds = await feed.heads(list({connection.user_id for connection in here}))
+        for connection in here:
+            if connection.user_id in feeds:
+                connection.session.feed_head(feeds[connection.user_id])
+                connection.wake()
 
     async def _poll_revocations(self) -> None:
         self._last_revocation, revoked = await revocations.read_since(self._last_revocation)
@@ -249,5 +255,9 @@ async def running_node() -> Node:
     if not node.ready and not node.draining:
         if _starting is None:
             _starting = asyncio.get_running_loop().create_task(node.start(), name="node start")
-        await asyncio.shield(_starting)
+        try:
+            await asyncio.shield(_starting)
+        except Exception:
+            _starting = None  # whoever comes next tries again: Redis may have been down
+            raise
     return node

@@ -8,6 +8,7 @@ of these states:
     live     `opened` was sent                        sent if they extend the      a gap, doubt, or a full window
                                                       cursor by exactly one
     stalled  the client has not confirmed enough      dropped                      it has confirmed half the window
+    gone     it was deleted after it was open         dropped                      it was restored
 
 The feed goes through the same states. Whatever is uncertain is read again from the log; nothing is guessed.
 """
@@ -26,7 +27,7 @@ KEPT_ASIDE = 256
 FINISHED_KEPT = 8
 FEED = ""  # the feed's place among the conversations
 
-State = Literal["reading", "live", "stalled"]
+State = Literal["reading", "live", "stalled", "gone"]
 
 
 class Read(NamedTuple):
@@ -35,6 +36,7 @@ class Read(NamedTuple):
     conversation_id: str
     cursor: Cursor | None
     most_bytes: int
+    opening: int = 0  # of which opening; what an older one reads is of no use
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class Opened:
     """One open conversation of a socket, or its feed."""
 
     cursor: Cursor | None
+    opening: int = 0
     state: State = "reading"
     asked: bool = False  # a read is under way
     again: bool = False  # something came meanwhile that the read may not show
@@ -67,6 +70,8 @@ class Session:
         self._sent: deque[int] = deque()
         self._sent_bytes = 0
         self._confirmed = 0
+        self._openings = 0
+        self._feed_polled: Position | None = None
 
     # -- the window
 
@@ -116,7 +121,9 @@ class Session:
 
     def open(self, conversation_id: str, cursor: Cursor | None) -> None:
         """Open, or open again from this cursor; the read answers."""
-        opened = self._open[conversation_id] = Opened(cursor)
+        self._openings += 1
+        opened = self._open[conversation_id] = Opened(cursor, self._openings)
+        self.reads = deque(read for read in self.reads if read.conversation_id != conversation_id)
         self._ask(conversation_id, opened)
 
     def open_feed(self, cursor: Position | None, head: Position) -> None:
@@ -135,11 +142,14 @@ class Session:
         if opened.asked:
             opened.again = True
             return
+        if self.is_full:
+            opened.state = "stalled"
+            return
         opened.state = "reading"
         opened.asked = True
         opened.again = False
-        room = self._window_bytes - self.unconfirmed_bytes
-        self.reads.append(Read(conversation_id, opened.cursor, max(1, min(room, self._window_bytes // 2))))
+        room = min(self._window_bytes - self.unconfirmed_bytes, self._window_bytes // 2)
+        self.reads.append(Read(conversation_id, opened.cursor, max(1, room), opened.opening))
 
     # -- announcements
 
@@ -219,25 +229,32 @@ class Session:
 
     # -- what the log says
 
-    def read_failed(self, conversation_id: str, frame: bytes, *, gone: bool) -> None:
-        """The read was refused (`gone`) or must be tried later; the frame says so to the client."""
-        opened = self._open.get(conversation_id)
+    def _reading(self, read: Read) -> Opened | None:
+        """Return what the read was for, unless it was closed or opened anew since."""
+        opened = self._open.get(read.conversation_id)
+        if opened is None or opened.opening != read.opening:
+            return None
+        opened.asked = False
+        return opened
+
+    def read_failed(self, read: Read, frame: bytes, *, gone: bool) -> None:
+        """The read was refused (`gone`) or must be tried later; the frame answers the client's `open`."""
+        opened = self._reading(read)
         if opened is None:
             return
-        opened.asked = False
-        if gone:
-            self.close(conversation_id)
-            if not opened.answered:
-                self.push(frame)
+        if gone and opened.answered:
+            opened.state = "gone"
+        elif gone:
+            self.close(read.conversation_id)
+            self.push(frame)
         else:
             opened.state = "stalled"
 
-    def page(self, conversation_id: str, found: Page | Snapshot) -> None:
+    def page(self, read: Read, found: Page | Snapshot) -> None:
         """A page of the log, or a snapshot: send it, and go on reading, or go live with `opened`."""
-        opened = self._open.get(conversation_id)
+        conversation_id, opened = read.conversation_id, self._reading(read)
         if opened is None:
             return
-        opened.asked = False
         if isinstance(found, Snapshot):
             self.push(snapshot_frame(conversation_id, found))
             opened.cursor = Cursor(*found.head)
@@ -245,8 +262,6 @@ class Session:
             self._replay(conversation_id, opened, found.head.epoch, found.entries)
         if found.turns is not None:
             self._go_live(conversation_id, opened, found.head, found.turns)
-        elif self.is_full:
-            opened.state = "stalled"
         else:
             self._ask(conversation_id, opened)
 
@@ -271,11 +286,10 @@ class Session:
         if opened.again and opened.state == "live":
             self._ask(conversation_id, opened)
 
-    def feed_page(self, found: FeedPage) -> None:
-        opened = self._open.get(FEED)
+    def feed_page(self, read: Read, found: FeedPage) -> None:
+        opened = self._reading(read)
         if opened is None:
             return
-        opened.asked = False
         if found.entries is None:
             self.push(orjson.dumps({"type": "feed_reset", "head": found.head.wire()}))
             opened.cursor = Cursor(*found.head)
@@ -287,7 +301,7 @@ class Session:
                 opened.cursor = Cursor(found.head.epoch, last.seq, last.chain)
         assert opened.cursor is not None
         if opened.cursor.seq < found.head.seq:
-            self._ask(FEED, opened) if not self.is_full else setattr(opened, "state", "stalled")
+            self._ask(FEED, opened)
             return
         opened.state = "live"
         self._take_aside(FEED, opened)
@@ -305,10 +319,20 @@ class Session:
         opened = self._open.get(conversation_id)
         if opened is None or opened.cursor is None:
             return
-        if opened.state == "stalled" and not self.is_full:
-            self._ask(conversation_id, opened)  # a read that failed, or room again
+        if opened.state == "stalled" or (opened.state == "gone" and head is not None and head.active):
+            self._ask(conversation_id, opened)  # a read that failed, or room again, or it was restored
         elif opened.state == "live" and (head is None or not head.active or self._is_behind(opened, head)):
             self._ask(conversation_id, opened)
+
+    def feed_head(self, head: Position) -> None:
+        """The feed is here now; what was there at the poll before must have been sent."""
+        opened = self._open.get(FEED)
+        if opened is None or opened.cursor is None:
+            return
+        before, self._feed_polled = self._feed_polled, head
+        moved = head.epoch != opened.cursor.epoch or (before is not None and before.seq > opened.cursor.seq)
+        if opened.state == "stalled" or (opened.state == "live" and moved):
+            self._ask(FEED, opened)
 
     def _is_behind(self, opened: Opened, head: Head) -> bool:
         """Whether what was there at the poll before is not sent yet; what is younger may be on its way."""

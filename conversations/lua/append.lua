@@ -2,7 +2,7 @@
 -- KEYS[1] is the meta hash. The other keys follow from its name: this command is sent more often than all others.
 -- ARGV: user, device, if_seq or '', retry or '', most messages, ttl, title; then for each message
 -- client_id, message_id, turn_id or '', preview, body. With if_seq or retry there is one message only.
--- Replies OK, epoch, members, and for each message {seq, chain, is_next}, {'<seq> <message id>'} or {} (no room).
+-- Replies OK, epoch, members, and a list with, for each message, {seq, chain, is_next}, {'<seq> <message id>'} or {} (no room).
 local tag, conversation_id = string.match(KEYS[1], '^(.-):meta:(.+)$')
 local function key(kind) return tag .. ':' .. kind .. ':' .. conversation_id end
 LOG, MEMBERS, READS, TURNS = key('log'), key('members'), key('reads'), key('turns')
@@ -68,4 +68,4 @@ if added > 0 then
     redis.call('ZADD', DUE, now, conversation_id)
   end
 end
-return { 'OK', at.epoch, members, unpack(results) }
+return { 'OK', at.epoch, members, results }

@@ -2,6 +2,9 @@
 local conversation_id, user, body, at_text, device, delay_ms, tag =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local at, refusal = position()
+if refusal == 'DELETED' and redis.call('HGET', MEMBERS, user) == 'owner' and redis.call('ZSCORE', KEYS[8], conversation_id) then
+  return { 'OK', 0, {}, redis.call('HKEYS', MEMBERS) } -- a repeat, whose first reply was lost
+end
 if not at then return { refusal } end
 if redis.call('HGET', MEMBERS, user) ~= 'owner' then return { 'FORBIDDEN' } end
 local entries = {}

@@ -7,7 +7,8 @@ if head ~= '' then
   local told = redis.call('HMGET', KEYS[3], 'head', 'ms')
   if told[1] and tonumber(told[1]) >= tonumber(head) then return { 0 } end
   if told[2] and now - tonumber(told[2]) < gap then return { -1 } end
-  redis.call('HSET', KEYS[3], 'head', head, 'ms', now)
+  -- What is told of a new conversation (head 0) keeps nobody from telling its first message at once.
+  redis.call('HSET', KEYS[3], 'head', head, 'ms', head == '0' and 0 or now)
   redis.call('EXPIRE', KEYS[3], 86400)
 end
 local meta = redis.call('HMGET', KEYS[2], 'epoch', 'seq', 'chain')

@@ -5,6 +5,9 @@ local conversation_id, turn_id, attempt, status, kind, body, interrupts =
 local at, refusal = position()
 if not at then return { refusal } end
 if not holds(KEYS[8], turn_id, attempt) then return { 'FENCED' } end
+-- A repeat, whose first reply was lost, changes nothing.
+if redis.call('HGET', KEYS[8], 'released') == attempt then return { 'OK', at.epoch, {}, {} } end
+redis.call('HSET', KEYS[8], 'released', attempt)
 local now = now_ms()
 -- What was asked while the turn ran counts as the answer: whoever writes on has declined.
 local written_on = status == 'waiting' and redis.call('LLEN', TURNS) > 1
