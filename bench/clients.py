@@ -1,6 +1,7 @@
 """Runs of the client process (client/*.mjs): an order as JSON goes in, a result as JSON comes out."""
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,10 @@ from .processes import BENCH_DIR
 
 
 def start(script: str, order: dict[str, Any], **options: Any) -> subprocess.Popen[bytes]:
-    command = [*node_command(), str(BENCH_DIR / "client" / f"{script}.mjs"), orjson.dumps(order).decode()]
+    # In a file: an order of thousands of users is too long for a command line. The client deletes it.
+    with tempfile.NamedTemporaryFile(prefix="tether-order-", suffix=".json", delete=False) as file:
+        file.write(orjson.dumps(order))
+    command = [*node_command(), str(BENCH_DIR / "client" / f"{script}.mjs"), file.name]
     return subprocess.Popen(command, cwd=BENCH_DIR, stdout=subprocess.PIPE, **options)
 
 

@@ -1,8 +1,9 @@
 // One device, one message at a time with a pause between: the time from `text` to `ack` when nothing else happens.
+import { readOrder } from "./order.mjs";
 import { TetherDevice, now } from "./devices.mjs";
 import { quantiles, texts } from "./figures.mjs";
 
-const { urls, user, messages, pause_ms, seed } = JSON.parse(process.argv[2]);
+const { urls, user, messages, pause_ms, seed } = readOrder();
 const content = texts(seed, 256, 64);
 const acks = [];
 const device = await new TetherDevice({ token: user.token, deviceId: "d0" }).join(urls[0]);

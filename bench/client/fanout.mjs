@@ -1,9 +1,10 @@
 // Users with three devices each, spread over the nodes; the first device of each sends, keeping `window` messages
-// that have not reached all of the user's devices yet. Reads its order as JSON from argv, prints its result as JSON.
+// that have not reached all of the user's devices yet. Reads its order as JSON from a file, prints its result as JSON.
+import { readOrder } from "./order.mjs";
 import { SocketIoDevice, TetherDevice, now } from "./devices.mjs";
 import { quantiles, texts } from "./figures.mjs";
 
-const order = JSON.parse(process.argv[2]);
+const order = readOrder();
 const { kind, urls, users, devices, window, warmup_seconds, measure_seconds, seed, run } = order;
 const LENGTH = 64;
 const content = texts(seed, 256, LENGTH);

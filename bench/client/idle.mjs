@@ -1,7 +1,8 @@
 // Hold one idle device for each user until stdin ends; print "connected" when all are open.
+import { readOrder } from "./order.mjs";
 import { TetherDevice } from "./devices.mjs";
 
-const { urls, users } = JSON.parse(process.argv[2]);
+const { urls, users } = readOrder();
 const devices = [];
 for (let start = 0; start < users.length; start += 20)
   devices.push(

@@ -1,9 +1,10 @@
 // Resume each conversation in turn, again and again: the time from `open` with the cursor to `opened` at the head,
 // and the time from `auth` with the cursor to the same, each on a fresh socket.
+import { readOrder } from "./order.mjs";
 import { TetherDevice, now } from "./devices.mjs";
 import { quantiles } from "./figures.mjs";
 
-const { urls, user, conversations, missed, rounds } = JSON.parse(process.argv[2]);
+const { urls, user, conversations, missed, rounds } = readOrder();
 const samples = conversations.map(() => ({ open: [], auth: [] }));
 
 function checked(device, conversation) {

@@ -1,8 +1,9 @@
 // Fill one new conversation for each wanted length, and return each one's cursor `missed` entries before its end.
+import { readOrder } from "./order.mjs";
 import { TetherDevice } from "./devices.mjs";
 import { texts } from "./figures.mjs";
 
-const { urls, user, lengths, missed, seed } = JSON.parse(process.argv[2]);
+const { urls, user, lengths, missed, seed } = readOrder();
 const WINDOW = 32;
 const content = texts(seed, 256, 64);
 

@@ -1,9 +1,10 @@
 // One sender, one reader, and `stalled` devices of the same user whose sockets are never read once they are open.
 // All but the sender sit on the first node. Measures what the reader feels: once without the stalled, once with them.
+import { readOrder } from "./order.mjs";
 import { TetherDevice, now } from "./devices.mjs";
 import { quantiles, texts } from "./figures.mjs";
 
-const { urls, user, stalled, seconds, per_second, length, seed } = JSON.parse(process.argv[2]);
+const { urls, user, stalled, seconds, per_second, length, seed } = readOrder();
 const content = texts(seed, 16, length);
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 // A server that is behind is not sent more: the protocol allows 64.
