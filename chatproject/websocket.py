@@ -10,6 +10,8 @@ from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import reactor
 from twisted.internet.tcp import Connection as TcpConnection
 
+READ_BYTES = 64 * 1024
+
 Listener = Callable[[str | None], None]
 
 
@@ -27,8 +29,27 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
     def onOpen(self) -> None:
         super().onOpen()
         if isinstance(self.transport, TcpConnection):
-            # Instead of Twisted's own, which sets up a context for its log at each read.
-            loop.add_reader(self.transport.fileno(), reactor._readOrWrite, self.transport, True)  # type: ignore[attr-defined]
+            # Instead of Twisted's own; `startReading` would put that back, which costs time and nothing else.
+            loop.add_reader(self.transport.fileno(), self._read)
+
+    def _read(self) -> None:
+        """Take what has arrived. What is not plain text, and the end of the connection, is Twisted's and Autobahn's."""
+        try:
+            data = self.transport.socket.recv(READ_BYTES) if self._is_plain() else b""
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            reactor._readOrWrite(self.transport, True)  # type: ignore[attr-defined]
+        elif rest := self._take_texts(data):
+            self.dataReceived(rest)
+
+    def _is_plain(self) -> bool:
+        """Whether the next byte begins a message, and no ping of ours is open: any traffic is an answer to that."""
+        return bool(self.listener) and not (
+            self.data or self.current_frame or self.inside_message or self.muted or self.autoPingTimeoutCall
+        )
 
     def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
         # Autobahn's own refuses what only a server may say, 1012 among it.
@@ -44,15 +65,6 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
         else:
             self.last_ping = time.time()
             self.listener(None if isBinary else payload.decode())
-
-    def _dataReceived(self, data: bytes) -> None:
-        # Only between messages, and while no ping of ours is unanswered: Autobahn counts any traffic as an answer.
-        if self.listener and not (
-            self.data or self.current_frame or self.inside_message or self.muted or self.autoPingTimeoutCall
-        ):
-            data = self._take_texts(data)
-        if data:
-            super()._dataReceived(data)
 
     def _take_texts(self, data: bytes) -> bytes:
         """Hand over the whole plain text frames that the data begins with; return the rest."""

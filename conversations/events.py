@@ -3,7 +3,9 @@
 A body is ``{"event": kind, "at": time, "data": {...}}``. The wire's `event` frame is the position put before it.
 """
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha1
 from typing import Any, NamedTuple
 
@@ -39,7 +41,12 @@ def chain_after(chain: str, body: bytes) -> str:
 
 def now_text() -> str:
     """Return this node's time as the wire has it: RFC 3339, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return _text_of(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)  # many messages share their millisecond
+def _text_of(ms: int) -> str:
+    return time_text(datetime.fromtimestamp(ms // 1000, UTC) + timedelta(milliseconds=ms % 1000))
 
 
 def time_text(at: datetime) -> str:
@@ -71,4 +78,4 @@ def preview_of(content: str) -> str:
 
 
 def title_of(content: str) -> str:
-    return " ".join(content[: TITLE_CHARACTERS * 2].split())[:TITLE_CHARACTERS]
+    return preview_of(content)[:TITLE_CHARACTERS]

@@ -7,7 +7,7 @@ import orjson
 
 from . import keys, log, restoring, store
 from .errors import TetherError
-from .events import encode_body, preview_of, title_of
+from .events import TITLE_CHARACTERS, encode_body, preview_of
 from .feed import teller
 from .log import Appended, Draft
 from .models import Event
@@ -35,7 +35,7 @@ def draft_message(
     retry: bool,
 ) -> Draft:
     """Return the message ready to append: its body encoded once, and its turn named if it asks for an answer."""
-    message_id = new_id()
+    message_id, preview = new_id(), preview_of(content)
     turn_id = new_id() if respond else ""
     data = {
         "message_id": message_id,
@@ -53,8 +53,8 @@ def draft_message(
         message_id=message_id,
         turn_id=turn_id,
         body=encode_body("message", data),
-        preview=preview_of(content),
-        title=title_of(content),
+        preview=preview,
+        title=preview[:TITLE_CHARACTERS],
         if_seq=if_seq,
         retry=retry,
     )

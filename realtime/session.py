@@ -156,9 +156,30 @@ class Session:
     def entries(self, conversation_id: str, epoch: int, items: list[list[Any]]) -> None:
         """Announced entries: [seq, chain, kind, turn_id, attempt, frame] each."""
         opened = self._open.get(conversation_id)
-        if opened is not None:
-            for item in items:
-                self._live(conversation_id, opened, (self._entry, epoch, *item))
+        if opened is None or self._sent_as_next(opened, epoch, items):
+            return
+        for item in items:
+            self._live(conversation_id, opened, (self._entry, epoch, *item))
+
+    def _sent_as_next(self, opened: Opened, epoch: int, items: list[list[Any]]) -> bool:
+        """The usual case, quickly: messages that come next and have room. Any other is left alone: False."""
+        cursor = opened.cursor
+        if opened.state != "live" or cursor is None or epoch != cursor.epoch:
+            return False
+        last = cursor.seq
+        fresh: list[bytes] = []
+        for seq, _, kind, _, _, frame in items:
+            if seq != last + 1 or kind != "message":
+                return False
+            last = seq
+            fresh.append(frame)
+        size = sum(map(len, fresh))
+        if self.unconfirmed_bytes + size > self._window_bytes:
+            return False
+        self.out += fresh
+        self._queued_bytes += size
+        opened.cursor = Cursor(epoch, last, items[-1][1])
+        return True
 
     def piece(self, conversation_id: str, turn_id: str, attempt: int, n: int, frame: bytes) -> None:
         opened = self._open.get(conversation_id)

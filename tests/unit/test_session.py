@@ -276,6 +276,25 @@ def test_pieces_of_a_finished_turn_are_dropped() -> None:
     assert sent(world) == ["event", "event"]
 
 
+def test_a_late_piece_of_a_turn_that_was_going_on_when_it_was_opened_is_dropped() -> None:
+    world = World()
+    world.log.append("turn.started")
+    world.settle()
+    world.answer(2)
+    world.answer(1)
+    piece, finished = world.announced
+    for name, facts in (finished, piece):
+        getattr(world.session, name)(*facts)
+    assert sent(world) == ["event"]
+
+
+def test_an_entry_of_another_epoch_is_not_sent_but_read() -> None:
+    world = live()
+    _, (_, _, items) = world.log.append()
+    world.session.entries(CONVERSATION, 2, items)
+    assert (sent(world), len(world.session.reads)) == ([], 1)
+
+
 def test_a_read_of_an_older_opening_is_of_no_use() -> None:
     world = World()
     world.read(0)
