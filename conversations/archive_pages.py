@@ -6,8 +6,10 @@ from . import keys, log, store
 from .batching import batcher
 from .events import Entry, chain_after
 
-PAGE_ENTRIES = 500
-PAGE_BYTES = 1024 * 1024
+# A page is read by one script, which others wait for; a round of pages becomes one transaction.
+PAGE_ENTRIES = 250
+ROUND_ENTRIES = 1000
+ROUND_BYTES = 2 * 1024 * 1024
 KEPT_ENTRIES = 1024
 
 
@@ -47,8 +49,10 @@ async def find_dirty(most: int) -> list[str]:
 
 async def read_pages(archived: dict[str, int]) -> dict[str, LogPage | None]:
     """Return a page of each log after the seq that the archive has, in one pipeline; None where there is no log."""
+    count = max(len(archived), 1)
+    entries, most_bytes = min(PAGE_ENTRIES, ROUND_ENTRIES // count), ROUND_BYTES // count
     replies = {
-        each: batcher().submit("archive_read", log.conversation_keys(each), [seq, PAGE_ENTRIES, PAGE_BYTES])
+        each: batcher().submit("archive_read", log.conversation_keys(each), [seq, max(entries, 1), most_bytes])
         for each, seq in archived.items()
     }
     return {each: _page(each, await reply) for each, reply in replies.items()}

@@ -8,7 +8,7 @@ from django.conf import settings
 from conversations import keys, services, store
 from conversations.archive import Archiver
 from conversations.archive_pages import KEPT_ENTRIES, LogPage, confirm_pages, read_pages
-from conversations.archive_rows import store_page
+from conversations.archive_rows import store_pages
 from conversations.events import NO_CHAIN
 from conversations.log import Cursor, history
 from conversations.models import Conversation, Event, Member, Message, Turn
@@ -125,12 +125,12 @@ async def test_what_changes_after_the_reading_keeps_its_mark() -> None:
     talk = await new_talk()
     await say(talk, 3)
     page, row = await read_page(talk)
-    await in_database(store_page, page, row)
+    await in_database(store_pages, [(page, row)])
     renamed = {"title": "new", "once": "c1"}  # an entry that nobody's read position moves with
     await services.rename_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, **renamed)
     assert await confirm_pages([page], {talk.conversation_id}) == 0
     page, row = await read_page(talk)
-    await in_database(store_page, page, row)
+    await in_database(store_pages, [(page, row)])
     await redis().hset(keys.reads(talk.conversation_id), f"r{talk.user_id}", 2)
     assert await confirm_pages([page], {talk.conversation_id}) == 0
     page, row = await read_page(talk)
@@ -142,7 +142,7 @@ async def test_nothing_leaves_the_stream_before_it_is_archived() -> None:
     talk = await new_talk()
     await say(talk, KEPT_ENTRIES + 600)
     page, row = await read_page(talk)
-    await in_database(store_page, page, row)
+    await in_database(store_pages, [(page, row)])
     await confirm_pages([page], {talk.conversation_id})
     assert (await stream_of(talk))[0][0] == page.entries[-1].seq + 1
 
@@ -151,8 +151,8 @@ async def test_of_two_archivers_with_the_same_page_one_copies_it() -> None:
     talk = await new_talk()
     await say(talk, 3)
     page, row = await read_page(talk)
-    assert await in_database(store_page, page, row)
-    assert not await in_database(store_page, page, row)
+    assert (await in_database(store_pages, [(page, row)])).copied == [page]
+    assert (await in_database(store_pages, [(page, row)])).copied == []
     assert await bodies_in_archive(talk) == await stream_of(talk)
 
 
