@@ -15,9 +15,10 @@ from uuid import uuid4
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from . import erasing, feed, keys, parking, rebuilding, store, verifying
+from . import erasing, feed, keys, parking, rebuilding, verifying
 from .archive_pages import LogPage, confirm_pages, drop_marks, find_dirty, put_off, read_pages
 from .archive_rows import Found, Stored, drop_cleared, load_rows, store_pages
+from .batching import batcher
 from .errors import Refused, TetherError, Unavailable
 from .faults import point
 from .models import Conversation
@@ -71,7 +72,7 @@ class Archiver:
             logger.exception("archive.failed")
 
     async def _hold_lease(self, ms: int) -> bool:
-        return bool(await store.run_script("hold_lease", [keys.ARCHIVER], [self.owner, ms]))
+        return bool(await batcher().submit("hold_lease", [keys.ARCHIVER], [self.owner, ms]))
 
     async def run_once(self) -> int:
         """Do one pass, lease or not; return how many conversations are archived whole that were not.

@@ -48,14 +48,19 @@ def raise_values(model: type[Model], name: str, values: list[tuple[Any, int]]) -
             )
 
 
-def uuid_value(text: str) -> str:
-    """Return a UUID, lowercase with dashes, as the database keeps it."""
-    return text if connection.features.has_native_uuid_field else text.replace("-", "")
+class Values:
+    """Turns texts into what the database keeps. Made once for many rows: to ask for the connection takes its time."""
 
+    def __init__(self) -> None:
+        self._adapt_time = connection.ops.adapt_datetimefield_value
+        self._has_uuids = connection.features.has_native_uuid_field
 
-def time_value(text: str) -> Any:
-    """Return an entry's time as the database keeps it."""
-    return connection.ops.adapt_datetimefield_value(datetime.fromisoformat(text))
+    def uuid(self, text: str) -> str:
+        """Take a UUID in lowercase, with dashes."""
+        return text if self._has_uuids else text.replace("-", "")
+
+    def time(self, text: str) -> Any:
+        return self._adapt_time(datetime.fromisoformat(text))
 
 
 def _column(model: type[Model], name: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from . import keys, log, store
 from .batching import batcher
 from .events import Entry, chain_after
+from .marks import find_marked
 
 # A page is read by one script, which others wait for; a round of pages becomes one transaction.
 PAGE_ENTRIES = 250
@@ -37,14 +38,7 @@ class LogPage(NamedTuple):
 
 async def find_dirty(most: int) -> list[str]:
     """Return conversations that wait to be copied, over all partitions, the oldest first. Raises Unavailable."""
-    now = await store.now_ms()
-    with store.mapped_errors():
-        async with store.client().pipeline(transaction=False) as pipeline:
-            for tag in keys.TAGS:
-                pipeline.zrange(keys.dirty(tag), "-inf", now, byscore=True, offset=0, num=most, withscores=True)
-            rows = await pipeline.execute()
-    waiting = sorted((score, member.decode()) for row in rows for member, score in row)
-    return [conversation_id for _, conversation_id in waiting[:most]]
+    return await find_marked(keys.dirty, most)
 
 
 async def read_pages(archived: dict[str, int]) -> dict[str, LogPage | None]:

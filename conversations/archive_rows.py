@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from .archive_insert import insert_rows, raise_values, time_value, update_row, uuid_value
+from .archive_insert import Values, insert_rows, raise_values, update_row
 from .archive_pages import LogPage, continues
 from .archive_turns import store_turns
 from .events import Entry
@@ -49,6 +49,7 @@ class Stored(NamedTuple):
 
 class ParsedPage(NamedTuple):
     page: LogPage
+    values: Values
     entries: list[tuple[Entry, dict[str, Any], Any]]  # with the body's content, and its time as the database keeps it
 
 
@@ -66,7 +67,8 @@ def store_pages(found: list[Found], *, is_careful: bool = False) -> Stored:
     found = sorted(found, key=lambda each: each[0].conversation_id)
     # Before the transaction: SQLite has one writer, and this needs no lock.
     fitting = [(page, row) for page, row in found if continues(page, row.epoch, row.archived_seq, row.archived_chain)]
-    parsed = {page.conversation_id: _parse(page) for page, _ in fitting}
+    values = Values()
+    parsed = {page.conversation_id: _parse(page, values) for page, _ in fitting}
     with transaction.atomic():
         copied = [page for page, row in fitting if _move_head(page, row)]
         _insert([parsed[page.conversation_id] for page in copied], is_careful)
@@ -76,9 +78,9 @@ def store_pages(found: list[Found], *, is_careful: bool = False) -> Stored:
     return Stored(copied, [page for page, _ in found if page.conversation_id not in fits])
 
 
-def _parse(page: LogPage) -> ParsedPage:
+def _parse(page: LogPage, values: Values) -> ParsedPage:
     parsed = [(entry, orjson.loads(entry.body)) for entry in page.entries]
-    return ParsedPage(page, [(entry, body, time_value(body["at"])) for entry, body in parsed])
+    return ParsedPage(page, values, [(entry, body, values.time(body["at"])) for entry, body in parsed])
 
 
 def _insert(pages: list[ParsedPage], is_careful: bool) -> None:
@@ -128,7 +130,7 @@ def _short(text: str) -> str:
 
 
 def _event_rows(parsed: ParsedPage) -> list[tuple[Any, ...]]:
-    conversation, epoch = uuid_value(parsed.page.conversation_id), parsed.page.epoch
+    conversation, epoch = parsed.values.uuid(parsed.page.conversation_id), parsed.page.epoch
     return [
         (conversation, epoch, entry.seq, entry.chain, entry.kind, at, entry.body.decode())
         for entry, _, at in parsed.entries
@@ -140,17 +142,18 @@ def _message_rows(parsed: ParsedPage, is_careful: bool) -> list[tuple[Any, ...]]
     said = [(entry.seq, body["data"], at) for entry, body, at in parsed.entries if entry.kind == "message"]
     if is_careful:
         said = _new_messages(conversation_id, said)
-    conversation = uuid_value(conversation_id)
+    uuid = parsed.values.uuid
+    conversation = uuid(conversation_id)
     return [
         (
             conversation,
             seq,
-            uuid_value(data["message_id"]),
+            uuid(data["message_id"]),
             data["role"],
             data["author"],
             data.get("device_id", ""),
             data.get("client_id", ""),
-            uuid_value(data["turn_id"]) if data.get("turn_id") else None,
+            uuid(data["turn_id"]) if data.get("turn_id") else None,
             data.get("status", "complete"),
             _storable(data["content"]),
             at,
