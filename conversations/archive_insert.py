@@ -5,6 +5,7 @@ Tables and columns come from the models, values in the form that the database ta
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection
@@ -63,9 +64,11 @@ class Values:
         return self._adapt_time(datetime.fromisoformat(text))
 
 
+@cache
 def _column(model: type[Model], name: str) -> str:
     return _quoted(str(model._meta.get_field(name).column))  # type: ignore[union-attr]
 
 
+@cache
 def _quoted(name: str) -> str:
     return connection.ops.quote_name(name)
