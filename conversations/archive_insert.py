@@ -3,7 +3,7 @@
 Tables and columns come from the models, values in the form that the database takes. Synchronous; runs in a thread.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -12,8 +12,11 @@ from django.db import connection
 from django.db.models import Model
 
 
-def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows of values in the order of these fields. Raises IntegrityError where one is there already."""
+def insert_rows(model: type[Model], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+    """Insert rows of values in the order of these fields. Raises IntegrityError where one is there already.
+
+    A list, since PostgreSQL answers no other question while it takes rows.
+    """
     table, columns = _quoted(model._meta.db_table), ", ".join(_column(model, name) for name in names)
     with connection.cursor() as cursor, connection.wrap_database_errors:
         if connection.vendor == "postgresql":
@@ -22,7 +25,7 @@ def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequenc
                     copy.write_row(row)
         else:
             marks = ", ".join(["%s"] * len(names))
-            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(rows))
+            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
 
 
 def update_row(model: type[Model], facts: dict[str, Any], where: dict[str, Any]) -> bool:

@@ -86,8 +86,8 @@ def _parse(page: LogPage, values: Values) -> ParsedPage:
 def _insert(pages: list[ParsedPage], is_careful: bool) -> None:
     if not any(each.entries for each in pages):
         return
-    insert_rows(Event, EVENT_FIELDS, (row for each in pages for row in _event_rows(each)))
-    insert_rows(Message, MESSAGE_FIELDS, (row for each in pages for row in _message_rows(each, is_careful)))
+    insert_rows(Event, EVENT_FIELDS, [row for each in pages for row in _event_rows(each)])
+    insert_rows(Message, MESSAGE_FIELDS, [row for each in pages for row in _message_rows(each, is_careful)])
     store_turns([(each.page, [body for _, body, _ in each.entries]) for each in pages])
 
 
@@ -172,22 +172,23 @@ def _new_messages(conversation_id: str, said: Said) -> Said:
     """
     known = Message.objects.filter(message_id__in=[data["message_id"] for _, data, _ in said])
     message_ids = {str(each) for each in known.values_list("message_id", flat=True)}
-    client_ids = _client_ids(conversation_id, [data.get("client_id", "") for _, data, _ in said])
+    client_ids = _client_ids(conversation_id, {(data["author"], data.get("client_id", "")) for _, data, _ in said})
     new: Said = []
     for seq, data, at in said:
         if data["message_id"] in message_ids:
             continue
         message_ids.add(data["message_id"])
-        source = (data["author"], data.get("client_id", ""))
-        new.append((seq, data | {"client_id": ""} if source in client_ids else data, at))
-        client_ids.add(source)
+        sent = (data["author"], data.get("client_id", ""))
+        new.append((seq, data | {"client_id": ""} if sent in client_ids else data, at))
+        client_ids.add(sent)
     return new
 
 
-def _client_ids(conversation_id: str, client_ids: list[str]) -> set[tuple[str, str]]:
-    wanted = [each for each in client_ids if each]
-    found = Message.objects.filter(conversation_id=conversation_id, client_id__in=wanted)
-    return set(found.values_list("author", "client_id"))
+def _client_ids(conversation_id: str, sent: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    authors, client_ids = {author for author, _ in sent}, {client_id for _, client_id in sent}
+    found = Message.objects.filter(conversation_id=conversation_id, author__in=authors, client_id__in=client_ids)
+    # Says again what the index is made under, or SQLite reads the whole conversation.
+    return set(found.exclude(client_id="").values_list("author", "client_id"))
 
 
 def _move_reads(pages: list[LogPage]) -> None:

@@ -9,13 +9,19 @@ from .threads import in_database
 
 # Of one core, while the node has other work and while it has none.
 BUSY_SHARE = 0.05
-IDLE_SHARE = 0.25
+IDLE_SHARE = 0.4
 # A node that uses less of a core by itself, and wakes in time, has no other work.
 IDLE_BELOW = 0.2
 LATE_SECONDS = 0.005
 LONGEST_REST_SECONDS = 2.0
 
 T = TypeVar("T")
+
+
+def rest_seconds(used_seconds: float, *, is_idle: bool) -> float:
+    """Return how long to rest after so much work."""
+    share = IDLE_SHARE if is_idle else BUSY_SHARE
+    return min(used_seconds * (1 / share - 1), LONGEST_REST_SECONDS)
 
 
 class Pace:
@@ -41,8 +47,7 @@ class Pace:
 
     async def rest(self, least_seconds: float) -> None:
         """Rest for as long as keeps this work within its share, and look meanwhile how busy the node is without it."""
-        share = IDLE_SHARE if self._is_idle else BUSY_SHARE
-        seconds = max(least_seconds, min(self._used_seconds * (1 / share - 1), LONGEST_REST_SECONDS))
+        seconds = max(least_seconds, rest_seconds(self._used_seconds, is_idle=self._is_idle))
         self._used_seconds = 0.0
         started, used = time.monotonic(), time.process_time()
         await asyncio.sleep(seconds)
