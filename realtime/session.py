@@ -85,7 +85,7 @@ class Session:
 
     @property
     def is_stalled(self) -> bool:
-        return self.is_full or any(each.state == "stalled" for each in self._open.values())
+        return self.is_full or "stalled" in [each.state for each in self._open.values()]
 
     def push(self, frame: bytes) -> None:
         """Queue a frame. Answers to what the client asked come through here whatever the window says."""
