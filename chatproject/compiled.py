@@ -45,11 +45,7 @@ def compiled() -> list[str]:
 
 def describe() -> str:
     number = len(compiled())
-    return (
-        f"{number} modules compiled"
-        if number
-        else "interpreted, which is slower: `make compile` where there is a C compiler"
-    )
+    return f"{number} modules compiled" if number else "interpreted, which is slower; `make compile` needs a C compiler"
 
 
 def stale() -> list[str]:
