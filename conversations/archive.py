@@ -7,32 +7,38 @@ each step is a compare-and-swap or a script that may be repeated, so a kill anyw
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable
+from functools import partial
+from typing import TypeVar
 from uuid import uuid4
 
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from . import erasing, feed, keys, parking, rebuilding, store, verifying
-from .archive_pages import LogPage, confirm_pages, continues, drop_marks, find_dirty, put_off, read_pages
-from .archive_rows import drop_cleared, load_rows, store_page
+from . import erasing, feed, keys, parking, rebuilding, verifying
+from .archive_pages import LogPage, confirm_pages, drop_marks, find_dirty, put_off, read_pages
+from .archive_rows import Found, Stored, drop_cleared, load_rows, store_pages
+from .batching import batcher
 from .errors import Refused, TetherError, Unavailable
 from .faults import point
 from .models import Conversation
-from .threads import in_database
+from .pacing import Pace
 
 PASS_SECONDS = 0.5
-# A flood of messages leaves the node most of its processor: copying takes a quarter of the time at most.
-MOST_SECONDS_A_PASS = 1.0
-REST = 3
+# Short, since it disturbs; what is left over has its turn after a rest.
+MOST_SECONDS_A_PASS = 0.1
 LEASE_MS = 5_000
 MOST_A_PASS = 200
 ROUND = 20
 PUT_OFF_SECONDS = 30
 OUTAGE_SECONDS = 5
 
+T = TypeVar("T")
+
 logger = structlog.get_logger(__name__)
 
 OUTAGES = (Unavailable, OperationalError, InterfaceError)
+FAULTS = (DatabaseError, TetherError, ValueError, KeyError)
 
 
 class Archiver:
@@ -42,19 +48,21 @@ class Archiver:
         self.owner = f"{node}:{uuid4()}"
         self._parker = parking.Parker()
         self._eraser = erasing.Eraser(forget)
+        self._pace = Pace()
+        self._is_behind = False
 
     async def run(self) -> None:
         """Archive until cancelled. An outage of Redis or the database is waited out."""
         try:
             while True:
-                started = time.monotonic()
                 await self._guarded_pass()
-                await asyncio.sleep(max(PASS_SECONDS, REST * (time.monotonic() - started)))
+                await self._pace.rest(0 if self._is_behind else PASS_SECONDS)
         finally:
             with contextlib.suppress(TetherError):
                 await asyncio.shield(self._hold_lease(0))
 
     async def _guarded_pass(self) -> None:
+        self._is_behind = False
         try:
             if await self._hold_lease(LEASE_MS):
                 await self.run_once()
@@ -64,7 +72,7 @@ class Archiver:
             logger.exception("archive.failed")
 
     async def _hold_lease(self, ms: int) -> bool:
-        return bool(await store.run_script("hold_lease", [keys.ARCHIVER], [self.owner, ms]))
+        return bool(await batcher().submit("hold_lease", [keys.ARCHIVER], [self.owner, ms]))
 
     async def run_once(self) -> int:
         """Do one pass, lease or not; return how many conversations are archived whole that were not.
@@ -81,6 +89,7 @@ class Archiver:
             # Those with another page go behind the others, so that a busy one does not hold them up.
             waiting = waiting[ROUND:] + [page.conversation_id for page in copied if not _is_last(page)]
             done += whole
+        self._is_behind = bool(waiting)
         await self._eraser.erase_due()
         await self._parker.park_some()
         return done
@@ -91,49 +100,63 @@ class Archiver:
     async def _copy_and_confirm(self, conversation_ids: list[str]) -> tuple[list[LogPage], int]:
         """Copy a page of each log; return the pages that were copied, and how many logs are archived whole now."""
         copied = await self._copy(conversation_ids)
-        told = await asyncio.gather(*(_tell(page) for page in copied))
+        told = await asyncio.gather(*(_tell(page) for page in copied if _is_last(page)))
         whole = await confirm_pages(copied, {each for each in told if each})
         point("archive.confirmed")
         return copied, whole
 
     async def _copy(self, conversation_ids: list[str]) -> list[LogPage]:
         """Copy a page of each log; return those that are durable in the database."""
-        rows = await in_database(load_rows, conversation_ids)
+        rows = await self._pace.in_database(load_rows, conversation_ids)
         pages = await read_pages({each: _archived_seq(rows.get(each)) for each in conversation_ids})
         point("archive.read")
-        copied = []
-        for each in conversation_ids:
-            page, row = pages[each], rows.get(each)
-            if page is None:
-                await drop_marks([each])
-            elif await self._copy_one(page, row):
-                copied.append(page)
-        return copied
-
-    async def _copy_one(self, page: LogPage, row: Conversation | None) -> bool:
-        try:
-            if row is None:
-                await verifying.adopt(page)
-                return False
-            if not continues(page, row.epoch, row.archived_seq, row.archived_chain):
-                await rebuilding.rebuild(page.conversation_id)
-                return False
-            if not await in_database(store_page, page, row):
-                return False
-            point("archive.inserted")
+        await drop_marks([each for each, page in pages.items() if page is None])
+        found: list[Found] = []
+        for page in pages.values():
+            if page is not None and page.conversation_id in rows:
+                found.append((page, rows[page.conversation_id]))
+            elif page is not None:
+                await self._guarded(page.conversation_id, verifying.adopt(page))
+        stored = await self._store(found)
+        for page in stored.apart:
+            await self._guarded(page.conversation_id, rebuilding.rebuild(page.conversation_id))
+        for page in stored.copied:
             if page.cleared:
-                await in_database(drop_cleared, page.conversation_id, page.cleared)
-            return True
+                await self._pace.in_database(drop_cleared, page.conversation_id, page.cleared)
+        return stored.copied
+
+    async def _store(self, found: list[Found]) -> Stored:
+        """Store pages in one transaction; should one of them upset it, each in its own."""
+        if not found:
+            return Stored([], [])
+        try:
+            stored = await self._pace.in_database(store_pages, found)
+        except OUTAGES + FAULTS:
+            stored = Stored([], [])
+            for page, row in found:
+                alone = await self._guarded(page.conversation_id, self._store_alone(page, row))
+                if alone is not None:
+                    stored = Stored(stored.copied + alone.copied, stored.apart + alone.apart)
+        point("archive.inserted")
+        return stored
+
+    async def _store_alone(self, page: LogPage, row: Conversation) -> Stored:
+        return await self._pace.in_database(partial(store_pages, is_careful=True), [(page, row)])
+
+    async def _guarded(self, conversation_id: str, work: Awaitable[T]) -> T | None:
+        """Do this for one log; if it fails, let the others go first and return None. Raises what is an outage."""
+        try:
+            return await work
         except OUTAGES:
             # Should only this one's rows upset the database, the others get their turn in the next pass.
-            await put_off(page.conversation_id, OUTAGE_SECONDS)
+            await put_off(conversation_id, OUTAGE_SECONDS)
             raise
-        except (DatabaseError, TetherError, ValueError, KeyError) as error:
+        except FAULTS as error:
             # The first line only: a database's details may quote what people wrote.
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            logger.error("archive.put_off", conversation_id=page.conversation_id, error=reason)
-            await put_off(page.conversation_id, PUT_OFF_SECONDS)
-            return False
+            logger.error("archive.put_off", conversation_id=conversation_id, error=reason)
+            await put_off(conversation_id, PUT_OFF_SECONDS)
+            return None
 
 
 def _archived_seq(row: Conversation | None) -> int:

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 from . import keys, log, store
 from .batching import batcher
 from .events import Entry, chain_after
+from .marks import find_marked
 
-PAGE_ENTRIES = 500
-PAGE_BYTES = 1024 * 1024
+# A page is read by one script, which others wait for; a round of pages becomes one transaction.
+PAGE_ENTRIES = 250
+ROUND_ENTRIES = 1000
+ROUND_BYTES = 2 * 1024 * 1024
 KEPT_ENTRIES = 1024
 
 
@@ -35,20 +38,15 @@ class LogPage(NamedTuple):
 
 async def find_dirty(most: int) -> list[str]:
     """Return conversations that wait to be copied, over all partitions, the oldest first. Raises Unavailable."""
-    now = await store.now_ms()
-    with store.mapped_errors():
-        async with store.client().pipeline(transaction=False) as pipeline:
-            for tag in keys.TAGS:
-                pipeline.zrange(keys.dirty(tag), "-inf", now, byscore=True, offset=0, num=most, withscores=True)
-            rows = await pipeline.execute()
-    waiting = sorted((score, member.decode()) for row in rows for member, score in row)
-    return [conversation_id for _, conversation_id in waiting[:most]]
+    return await find_marked(keys.dirty, most)
 
 
 async def read_pages(archived: dict[str, int]) -> dict[str, LogPage | None]:
     """Return a page of each log after the seq that the archive has, in one pipeline; None where there is no log."""
+    count = max(len(archived), 1)
+    entries, most_bytes = min(PAGE_ENTRIES, ROUND_ENTRIES // count), ROUND_BYTES // count
     replies = {
-        each: batcher().submit("archive_read", log.conversation_keys(each), [seq, PAGE_ENTRIES, PAGE_BYTES])
+        each: batcher().submit("archive_read", log.conversation_keys(each), [seq, max(entries, 1), most_bytes])
         for each, seq in archived.items()
     }
     return {each: _page(each, await reply) for each, reply in replies.items()}

@@ -8,6 +8,8 @@ import orjson
 from .archive_pages import LogPage
 from .models import Message, Turn
 
+Bodies = list[dict[str, Any]]
+
 CHANGING = [
     "seq",
     "status",
@@ -22,12 +24,21 @@ CHANGING = [
 ]
 
 
-def turn_rows(page: LogPage, parsed: list[dict[str, Any]]) -> list[Turn]:
-    """Return the turns that these entries begin or change, as they are after them."""
-    wanted = {body["data"]["turn_id"] for body in parsed if body["data"].get("turn_id")}
+def store_turns(pages: list[tuple[LogPage, Bodies]]) -> None:
+    """Store the turns that these entries begin or change, as they are after them."""
+    wanted = {body["data"]["turn_id"] for _, bodies in pages for body in bodies if body["data"].get("turn_id")}
+    if not wanted:
+        return
     turns = {str(turn.pk): turn for turn in Turn.objects.filter(pk__in=wanted)}
     changed: dict[str, Turn] = {}
-    for entry, body in zip(page.entries, parsed, strict=True):
+    for page, bodies in pages:
+        changed |= _changed(page, bodies, turns)
+    Turn.objects.bulk_create(changed.values(), update_conflicts=True, unique_fields=["id"], update_fields=CHANGING)
+
+
+def _changed(page: LogPage, bodies: Bodies, turns: dict[str, Turn]) -> dict[str, Turn]:
+    changed: dict[str, Turn] = {}
+    for entry, body in zip(page.entries, bodies, strict=True):
         turn_id = body["data"].get("turn_id")
         if not turn_id or (entry.kind == "message" and body["data"]["role"] != "user"):
             continue
@@ -38,7 +49,7 @@ def turn_rows(page: LogPage, parsed: list[dict[str, Any]]) -> list[Turn]:
             turn.seq = entry.seq
         _apply(turn, entry.kind, body, page.private.get(entry.seq, b""))
         changed[turn_id] = turn
-    return list(changed.values())
+    return changed
 
 
 def _new_turn(page: LogPage, turn_id: str, seq: int, kind: str, body: dict[str, Any]) -> Turn:

@@ -31,6 +31,10 @@ class Batcher:
             instead=lambda: ("EVAL", source, len(keys), *keys, *args),
         )
 
+    def command(self, *parts: Any) -> "asyncio.Future[Any]":
+        """Run a command that is no script, in the same way."""
+        return self._wire.call(*parts)
+
     async def close(self) -> None:
         await self._wire.close()
 

@@ -15,6 +15,7 @@ from . import keys, log, store
 from .archive_rows import delete_in_batches
 from .assistant import keys as checkpoint_keys
 from .faults import point
+from .marks import find_marked
 from .models import Conversation, Event, Member, Message, Turn
 from .threads import in_database
 
@@ -49,11 +50,11 @@ class Eraser:
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_FOR_STRAYS_SECONDS
             await self._mark_strays()
-        for conversation_id in await _find_marked(keys.erase):
+        for conversation_id in await find_marked(keys.erase, MOST_AT_ONCE):
             tag = keys.tag(conversation_id)
             await store.run_script("erase_claim", [keys.erase(tag), keys.erasing(tag)], [conversation_id])
         point("erase.claimed")
-        claimed = await _find_marked(keys.erasing)
+        claimed = await find_marked(keys.erasing, MOST_AT_ONCE)
         for conversation_id in claimed:
             await erase(conversation_id, self._forget)
         return len(claimed)
@@ -69,16 +70,6 @@ class Eraser:
                     await store.client().zadd(keys.erase(tag), {conversation_id: now}, nx=True)
                 else:  # the archiver copies the state
                     await store.client().zadd(keys.dirty(tag), {conversation_id: now}, nx=True)
-
-
-async def _find_marked(name: Callable[[str], str]) -> list[str]:
-    now = await store.now_ms()
-    with store.mapped_errors():
-        async with store.client().pipeline(transaction=False) as pipeline:
-            for tag in keys.TAGS:
-                pipeline.zrange(name(tag), "-inf", now, byscore=True, offset=0, num=MOST_AT_ONCE)
-            rows = await pipeline.execute()
-    return [member.decode() for row in rows for member in row][:MOST_AT_ONCE]
 
 
 async def erase(conversation_id: str, forget: Forget) -> None:

@@ -127,7 +127,8 @@ class Turn(models.Model):
         FAILED = "failed", _("failed")
 
     id = models.UUIDField(primary_key=True, editable=False)
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="turns")
+    # No index of its own: those below begin with it, and each costs every row that is archived.
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="turns", db_index=False)
     seq = models.PositiveBigIntegerField(help_text=_("of the message that asked for it"))
     status = models.CharField(max_length=9, choices=Status, default=Status.QUEUED)
     attempts = models.PositiveIntegerField(default=0)
@@ -152,7 +153,8 @@ class Turn(models.Model):
 class Event(models.Model):
     """One entry of a conversation's log, byte for byte as it was delivered (`body`)."""
 
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="events")
+    # No index of its own: those below begin with it, and each costs every row that is archived.
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="events", db_index=False)
     epoch = models.PositiveIntegerField()
     seq = models.PositiveBigIntegerField()
     chain = models.CharField(max_length=16)
@@ -175,7 +177,8 @@ class Message(models.Model):
         ASSISTANT = "assistant", _("assistant")
         SYSTEM = "system", _("system")
 
-    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
+    # No index of its own: those below begin with it, and each costs every row that is archived.
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages", db_index=False)
     seq = models.PositiveBigIntegerField()
     message_id = models.UUIDField(unique=True)
     role = models.CharField(max_length=9, choices=Role)

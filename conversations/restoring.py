@@ -104,6 +104,7 @@ async def find_sent(conversation_id: str, user_id: str, client_id: str) -> tuple
     """Return (seq, message_id) of what this client_id became, however long ago."""
     row = await (
         Message.objects.filter(conversation_id=conversation_id, author=user_id, client_id=client_id)
+        .exclude(client_id="")  # what the index is made under; without it SQLite reads the whole conversation
         .values_list("seq", "message_id")
         .afirst()
     )

@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 import orjson
 from django.conf import settings
 
-from . import keys, log, store
+from . import keys, log
 from .announce import tell_entries, tell_users
 from .batching import batcher
 from .errors import Fenced
 from .events import Entry, encode_body
+from .marks import find_marked
+
+MOST_DUE = 500
 
 
 class Claim(NamedTuple):
@@ -73,16 +76,9 @@ async def claim(conversation_id: str, turn_id: str, attempts: int, node: str) ->
     return claimed
 
 
-async def find_due(conversations_each: int = 20) -> list[str]:
-    """Return conversations whose head turn may be claimed, over all partitions, in one pipeline."""
-    with store.mapped_errors():
-        seconds, micros = await store.client().time()
-        now = int(seconds) * 1000 + int(micros) // 1000
-        async with store.client().pipeline(transaction=False) as pipeline:
-            for tag in keys.TAGS:
-                pipeline.zrangebyscore(keys.due(tag), "-inf", now, start=0, num=conversations_each)
-            rows = await pipeline.execute()
-    return [conversation.decode() for row in rows for conversation in row]
+async def find_due(most: int = MOST_DUE) -> list[str]:
+    """Return conversations whose head turn may be claimed, over all partitions, the longest due first."""
+    return await find_marked(keys.due, most)
 
 
 async def head_turn(conversation_id: str) -> tuple[str, int] | None:

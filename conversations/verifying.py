@@ -10,6 +10,7 @@ from django.utils import timezone
 from . import keys, log, restoring, store
 from .archive_base import UNFINISHED
 from .archive_pages import LogPage
+from .batching import batcher
 from .models import Conversation, Member, Turn, User
 from .rebuilding import ROWS, rebuild
 from .threads import in_database
@@ -23,10 +24,10 @@ async def verify_once(keep_going: Callable[[], Awaitable[None]]) -> int:
     Nobody waits for it: a log that is opened meanwhile is compared when it is copied next. ``keep_going`` is
     called for each page of rows.
     """
-    with store.mapped_errors():
-        run_id = (await store.client().info("server"))["run_id"].encode()
-        if await store.client().get(keys.VERIFIED) == run_id:
-            return 0
+    facts, verified = batcher().command("INFO", "server"), batcher().command("GET", keys.VERIFIED)
+    run_id = (await facts).partition(b"run_id:")[2].split()[0]
+    if await verified == run_id:
+        return 0
     rebuilt, last = 0, None
     while rows := await in_database(_rows_after, last):
         await keep_going()

@@ -2,14 +2,16 @@
 
 import asyncio
 
+import orjson
 import pytest
 from django.conf import settings
+from django.utils import timezone
 
 from conversations import keys, services, store
 from conversations.archive import Archiver
-from conversations.archive_pages import KEPT_ENTRIES, LogPage, confirm_pages, read_pages
-from conversations.archive_rows import store_page
-from conversations.events import NO_CHAIN
+from conversations.archive_pages import KEPT_ENTRIES, LogPage, confirm_pages, find_dirty, read_pages
+from conversations.archive_rows import EVENT_FIELDS, MESSAGE_FIELDS, store_pages
+from conversations.events import NO_CHAIN, time_text
 from conversations.log import Cursor, history
 from conversations.models import Conversation, Event, Member, Message, Turn
 from conversations.threads import in_database
@@ -101,6 +103,60 @@ async def test_an_archiver_killed_between_two_steps_loses_and_doubles_nothing(fa
     assert await Message.objects.acount() == 605
 
 
+@pytest.mark.parametrize("fault", ["archive.read", "archive.inserting", "archive.inserted", "archive.confirmed"])
+async def test_a_round_of_several_logs_that_is_cut_off_is_copied_once(fault: str) -> None:
+    talks = [await new_talk() for _ in range(3)]
+    for talk in talks:
+        await say(talk, 20)
+    streams = [await stream_of(talk) for talk in talks]
+    await kill_at(fault, "archive")
+    await archive_all()
+    assert [await bodies_in_archive(talk) for talk in talks] == streams
+    assert await Message.objects.acount() == 60
+
+
+async def test_a_message_row_says_what_its_entry_says() -> None:
+    talk = await new_talk()
+    await say(talk, text="caf\u00e9\0\ttab\\N \U0001f600", respond=True)
+    await archive_all()
+    row, entry = await Message.objects.aget(), orjson.loads((await stream_of(talk))[0][3])
+    data = entry["data"]
+    assert (str(row.message_id), str(row.turn_id)) == (data["message_id"], data["turn_id"])
+    assert (row.role, row.author, row.device_id) == ("user", talk.user_id, "phone")
+    assert (row.client_id, row.status) == (data["client_id"], "complete")
+    assert (row.content, time_text(row.at)) == ("caf\u00e9\ttab\\N \U0001f600 0", entry["at"])
+
+
+async def test_what_is_inserted_names_every_column() -> None:
+    for model, names in ((Event, EVENT_FIELDS), (Message, MESSAGE_FIELDS)):
+        assert ["id", *names] == [field.name for field in model._meta.concrete_fields]
+
+
+async def test_one_message_that_is_there_already_upsets_nobody_in_its_round() -> None:
+    talks = [await new_talk() for _ in range(3)]
+    for talk in talks:
+        await say(talk, 5)
+    data = orjson.loads((await stream_of(talks[1]))[2][3])["data"]
+    other = {"conversation_id": talks[0].conversation_id, "seq": 99, "message_id": data["message_id"]}
+    await Message.objects.acreate(**other, role="user", author="7", content="", at=timezone.now())
+    await archive_all()
+    for talk in talks:
+        assert await bodies_in_archive(talk) == await stream_of(talk)
+    said = Message.objects.filter(conversation_id=talks[1].conversation_id).order_by("seq")
+    assert [seq async for seq in said.values_list("seq", flat=True)] == [1, 2, 4, 5]
+
+
+async def test_the_dirty_are_found_oldest_first_over_all_partitions() -> None:
+    now = await store.now_ms()
+    talks = sorted([await new_talk() for _ in range(5)])
+    await asyncio.gather(*(redis().delete(keys.dirty(tag)) for tag in keys.TAGS))
+    for age, talk in enumerate(talks):
+        mark = {talk.conversation_id: now - age * 1000}
+        await redis().zadd(keys.dirty(keys.tag(talk.conversation_id)), mark)
+    await redis().zadd(keys.dirty(keys.TAGS[0]), {"later": now + 60_000})
+    assert await find_dirty(4) == [talk.conversation_id for talk in reversed(talks)][:4]
+
+
 async def test_what_is_said_while_it_copies_is_copied_next() -> None:
     talk = await new_talk()
     await say(talk, 700)
@@ -125,12 +181,12 @@ async def test_what_changes_after_the_reading_keeps_its_mark() -> None:
     talk = await new_talk()
     await say(talk, 3)
     page, row = await read_page(talk)
-    await in_database(store_page, page, row)
+    await in_database(store_pages, [(page, row)])
     renamed = {"title": "new", "once": "c1"}  # an entry that nobody's read position moves with
     await services.rename_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, **renamed)
     assert await confirm_pages([page], {talk.conversation_id}) == 0
     page, row = await read_page(talk)
-    await in_database(store_page, page, row)
+    await in_database(store_pages, [(page, row)])
     await redis().hset(keys.reads(talk.conversation_id), f"r{talk.user_id}", 2)
     assert await confirm_pages([page], {talk.conversation_id}) == 0
     page, row = await read_page(talk)
@@ -142,7 +198,7 @@ async def test_nothing_leaves_the_stream_before_it_is_archived() -> None:
     talk = await new_talk()
     await say(talk, KEPT_ENTRIES + 600)
     page, row = await read_page(talk)
-    await in_database(store_page, page, row)
+    await in_database(store_pages, [(page, row)])
     await confirm_pages([page], {talk.conversation_id})
     assert (await stream_of(talk))[0][0] == page.entries[-1].seq + 1
 
@@ -151,8 +207,8 @@ async def test_of_two_archivers_with_the_same_page_one_copies_it() -> None:
     talk = await new_talk()
     await say(talk, 3)
     page, row = await read_page(talk)
-    assert await in_database(store_page, page, row)
-    assert not await in_database(store_page, page, row)
+    assert (await in_database(store_pages, [(page, row)])).copied == [page]
+    assert (await in_database(store_pages, [(page, row)])).copied == []
     assert await bodies_in_archive(talk) == await stream_of(talk)
 
 
