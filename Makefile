@@ -10,16 +10,22 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test test-py test-postgres test-js lint bench demo soak screenshots lock docs docs-check chromium
+.PHONY: help setup compile interpreted run test test-py test-postgres test-js lint bench demo soak screenshots lock docs docs-check chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(INSTALLED) ## prepare .venv; starts nothing
+setup: $(INSTALLED) ## prepare .venv and compile; starts nothing
+	@$(PY) -m chatproject.compiled build
 
 $(INSTALLED): requirements.txt requirements-local.txt .ci/install
 	@.ci/install
 	@touch $@
+
+compile: setup ## (`setup` does it) the modules on the path of every message to C, where there is a compiler
+
+interpreted: ## remove what was compiled, to work on those modules; commands that are not made by make run as they are
+	@$(PYTHON) -m chatproject.compiled clean
 
 run: setup ## three nodes behind nginx at http://localhost:8000 (or PORT=…), with a small real model
 	@CHAT_MODEL=$${CHAT_MODEL:-$$($(PY) -m chatproject.services.model)} exec $(PY) manage.py cluster --port $(PORT)

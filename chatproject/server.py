@@ -1,5 +1,6 @@
 """Daphne, run from Python, so that the node owns its start and its end."""
 
+from . import compiled
 from .event_loop import loop  # before Daphne
 
 # isort: split
@@ -54,6 +55,7 @@ def run(host: str, port: int, name: str, say: Callable[[str], Any]) -> None:
     node = make_node(name)
     for line in loop.run_until_complete(node.start()):
         say(line)
+    say(f"code      {compiled.describe()}")
     quoted = host.replace(":", r"\:")
     server = NodeServer(
         application,

@@ -14,6 +14,10 @@ import environ
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from . import compiled
+
+compiled.check()  # before any of them is imported
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 

@@ -4,15 +4,15 @@ from .event_loop import loop  # before Daphne
 
 # isort: split
 import time
-from collections.abc import Callable
+from typing import cast
 
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import reactor
 from twisted.internet.tcp import Connection as TcpConnection
 
-READ_BYTES = 64 * 1024
+from .text_frames import Listener, frame_head, take_texts
 
-Listener = Callable[[str | None], None]
+READ_BYTES = 64 * 1024
 
 
 class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
@@ -42,8 +42,13 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
             data = b""
         if not data:
             reactor._readOrWrite(self.transport, True)  # type: ignore[attr-defined]
-        elif rest := self._take_texts(data):
+            return
+        self.last_ping = time.time()
+        if rest := take_texts(data, cast(Listener, self.listener), self._is_open):
             self.dataReceived(rest)
+
+    def _is_open(self) -> bool:
+        return bool(self.state == self.STATE_OPEN)
 
     def _is_plain(self) -> bool:
         """Whether the next byte begins a message, and no ping of ours is open: any traffic is an answer to that."""
@@ -66,15 +71,6 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
             self.last_ping = time.time()
             self.listener(None if isBinary else payload.decode())
 
-    def _take_texts(self, data: bytes) -> bytes:
-        """Hand over the whole plain text frames that the data begins with; return the rest."""
-        start = 0
-        while self.state == self.STATE_OPEN and (found := plain_text(data, start)) is not None:
-            text, start = found
-            self.last_ping = time.time()
-            self.listener(text)  # type: ignore[misc]
-        return data[start:] if start else data
-
     def write_text(self, payload: bytes) -> None:
         """Send one unfragmented text frame; nothing on a socket that is not open (any more)."""
         if self.state != self.STATE_OPEN:
@@ -90,37 +86,3 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
                 return  # the connection is lost; the reactor finds that by itself
         if data:
             transport.write(data)
-
-
-def plain_text(data: bytes, start: int) -> tuple[str, int] | None:
-    """Return the text of the frame that starts there, and where the next one does.
-
-    None unless the frame is whole, final, masked, shorter than 64 KiB and UTF-8 (RFC 6455, section 5.2).
-    """
-    begin = start + 6
-    if len(data) < begin or data[start] != 0x81:
-        return None
-    length = data[start + 1] - 0x80
-    if length == 126:
-        begin += 2
-        length = int.from_bytes(data[start + 2 : start + 4], "big")
-        if length < 126:
-            return None
-    end = begin + length
-    if length < 0 or length == 127 or len(data) < end:
-        return None
-    mask = data[begin - 4 : begin] * (length // 4 + 1)
-    masked = int.from_bytes(data[begin:end], "little") ^ int.from_bytes(mask[:length], "little")
-    try:
-        return masked.to_bytes(length, "little").decode(), end
-    except UnicodeDecodeError:
-        return None
-
-
-def frame_head(length: int) -> bytes:
-    """Return the head of a final, unmasked text frame (RFC 6455, section 5.2)."""
-    if length < 126:
-        return bytes((0x81, length))
-    if length < 65536:
-        return b"\x81\x7e" + length.to_bytes(2, "big")
-    return b"\x81\x7f" + length.to_bytes(8, "big")

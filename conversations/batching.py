@@ -5,7 +5,6 @@ System calls and fsyncs are dear; one write and one reply for many appends share
 
 import asyncio
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
@@ -40,7 +39,8 @@ class Batcher:
         await self._wire.close()
 
 
-_batchers: "WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher]" = WeakKeyDictionary()
+# A weak dictionary would be asked for every command, and is slow; a loop that ends closes its batcher.
+_batchers: dict[asyncio.AbstractEventLoop, Batcher] = {}
 
 
 def batcher() -> Batcher:

@@ -89,11 +89,11 @@ class Connection:
         by_conversation: dict[str, list[frames.Text]] = {}
         for text in texts[:granted]:
             by_conversation.setdefault(text.conversation_id or self.conversation_id, []).append(text)
-        tasks = [self._say_in(conversation_id, said) for conversation_id, said in by_conversation.items()]
-        if len(tasks) == 1:
-            await tasks[0]
+        if len(by_conversation) == 1:
+            for conversation_id, said in by_conversation.items():
+                await self._say_in(conversation_id, said)
         else:
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*[self._say_in(each, said) for each, said in by_conversation.items()])
         if granted < len(texts):
             self._refuse_texts(texts[granted:], wait_seconds)
         self.wake()
@@ -131,6 +131,8 @@ class Connection:
 
     async def _granted(self, kind: str, count: int) -> tuple[int, float]:
         """Return how many of so many the user's bucket grants now, and the seconds until one more would be."""
+        if not limits.is_limited(kind):
+            return count, 0.0
         try:
             return await limits.take_some(self.user_id, kind, count)
         except Unavailable:
@@ -265,9 +267,13 @@ class Connection:
 
     # -- time and the end
 
+    @property
+    def is_over_full(self) -> bool:
+        return bool(self.session.unconfirmed_bytes > self._most_bytes)
+
     async def has_room(self) -> None:
         """Wait while the client leaves twice the window unconfirmed: nobody's answers pile up here."""
-        while self.session.unconfirmed_bytes > self._most_bytes:
+        while self.is_over_full:
             self._room.clear()
             await self._room.wait()
 

@@ -36,6 +36,10 @@ def parse_rate(text: str) -> Rate | None:
     return Rate(amount, amount / PERIOD_SECONDS[found[2]])
 
 
+def is_limited(kind: str) -> bool:
+    return parse_rate(getattr(settings, SETTINGS[kind])) is not None
+
+
 async def take(user_id: str, kind: str, count: int = 1) -> float:
     """Take ``count`` tokens of ``kind`` (messages or commands) from the user's bucket, or none.
 

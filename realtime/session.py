@@ -85,7 +85,7 @@ class Session:
 
     @property
     def is_stalled(self) -> bool:
-        return self.is_full or any(each.state == "stalled" for each in self._open.values())
+        return self.is_full or "stalled" in [each.state for each in self._open.values()]
 
     def push(self, frame: bytes) -> None:
         """Queue a frame. Answers to what the client asked come through here whatever the window says."""
@@ -123,7 +123,7 @@ class Session:
         """Open, or open again from this cursor; the read answers."""
         self._openings += 1
         opened = self._open[conversation_id] = Opened(cursor, self._openings)
-        self.reads = deque(read for read in self.reads if read.conversation_id != conversation_id)
+        self.reads = deque([read for read in self.reads if read.conversation_id != conversation_id])
         self._ask(conversation_id, opened)
 
     def open_feed(self, cursor: Position | None, head: Position) -> None:

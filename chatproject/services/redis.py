@@ -81,6 +81,7 @@ def redis_command(program: RedisProgram, *, port: int, directory: Path) -> list[
     """Return the command line: fsync before every reply, nothing ever evicted, loopback only."""
     command = [str(program.server), "--bind", "127.0.0.1", "--port", str(port), "--protected-mode", "yes"]
     command += ["--dir", str(directory), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+    command += ["--auto-aof-rewrite-min-size", "256mb"]  # a busy log outgrows the default within seconds
     command += ["--maxmemory-policy", "noeviction", "--daemonize", "no", "--tcp-backlog", "4096"]
     for module in program.modules:
         command += ["--loadmodule", str(module)]

@@ -47,11 +47,11 @@ end
 -- The meta fields after so many new messages: the position, who wrote the newest (for if_seq), the sidebar's line.
 -- `before` holds newest, newest_source and count; `source` names the device that wrote.
 local function count_messages(at, added, before, source, preview, now)
-  local fields = { 'seq', at.seq, 'chain', at.chain, 'newest', at.seq, 'newest_source', source,
-    'preview', preview, 'active_ms', now, 'count', (tonumber(before[3]) or 0) + added }
-  if before[1] and before[2] ~= source then
-    fields[#fields + 1] = 'newest_other'
-    fields[#fields + 1] = before[1]
+  local fields = { 'seq', at.seq, 'chain', at.chain, 'newest', at.seq, 'preview', preview, 'active_ms', now,
+    'count', (tonumber(before[3]) or 0) + added }
+  if before[2] ~= source then
+    fields[13], fields[14] = 'newest_source', source
+    if before[1] then fields[15], fields[16] = 'newest_other', before[1] end
   end
   return fields
 end
