@@ -56,7 +56,7 @@ class Archiver:
         try:
             while True:
                 await self._guarded_pass()
-                await self._pace.rest(0 if self._is_behind else PASS_SECONDS)
+                await self._pace.rest(MOST_SECONDS_A_PASS if self._is_behind else PASS_SECONDS)
         finally:
             with contextlib.suppress(TetherError):
                 await asyncio.shield(self._hold_lease(0))
