@@ -27,6 +27,17 @@ async def test_an_entry_that_nobody_was_told_of_arrives_within_seconds(people, m
     await caught_up(speaker, *listeners, conversation_id=conversation_id, seq=ack["seq"], seconds=HEAL_SECONDS)
 
 
+async def test_a_feed_entry_that_nobody_was_told_of_arrives_within_seconds(people, mute):
+    speaker = await people.device("dora", urls=[mute.url])
+    listeners = [await people.device("dora", node=0), await people.device("dora", urls=[mute.url])]
+    conversation_id = await speaker.new_conversation()
+    await speaker.command("pin", conversation_id)
+    for listener in listeners:
+        entries = listener.feed_entries
+        await listener.until(lambda e=entries: e and e[-1]["event"] == "conversation.pinned", HEAL_SECONDS)
+        assert [entry["event"] for entry in entries] == ["conversation.created", "conversation.pinned"]
+
+
 async def test_an_answer_that_nobody_was_told_of_is_whole_on_every_device(people, mute):
     speaker = await people.device(urls=[mute.url])
     listener = await people.device(node=0)
