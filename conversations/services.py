@@ -17,6 +17,7 @@ from .errors import TooLarge
 from .events import encode_body, time_text
 from .feed import teller
 from .models import Conversation, Member
+from .threads import mapped_errors
 
 # Long enough for the devices of a new user that come at the same moment.
 FIRST_SECONDS = 10
@@ -61,8 +62,9 @@ async def reserve_id(key: str, *, ttl_seconds: int) -> str:
     return str(reserved.decode())
 
 
+@mapped_errors()
 async def find_latest_conversation(*, user_id: str) -> Latest:
-    """Return the conversation that was active last, or a new one."""
+    """Return the conversation that was active last, or a new one. Raises Unavailable."""
     items = await _newest_items(user_id, archived=False, limit=1)
     if items:
         item = items[0]
