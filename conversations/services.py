@@ -13,11 +13,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from . import feed, keys, log, store
+from .archive_base import count_unread
 from .errors import TooLarge
 from .events import encode_body, time_text
 from .feed import teller
 from .models import Conversation, Member
-from .threads import mapped_errors
+from .threads import in_database, mapped_errors
 
 # Long enough for the devices of a new user that come at the same moment.
 FIRST_SECONDS = 10
@@ -111,10 +112,16 @@ async def _newest_items(user_id: str, *, archived: bool, limit: int, before: str
         missing = [each for each in recent if each not in found]
         found |= {str(m.conversation_id): m async for m in rows.filter(conversation_id__in=missing)}
     briefs = await log.briefs(list(found))
-    items = [_item(user_id, member, briefs.get(conversation_id)) for conversation_id, member in found.items()]
+    parked = [member for conversation_id, member in found.items() if conversation_id not in briefs]
+    unread = await in_database(_unread_in_archive, parked) if parked else {}
+    items = [_item(user_id, member, briefs.get(each), unread.get(each, 0)) for each, member in found.items()]
     items.sort(key=lambda item: item["conversation_id"])
     items.sort(key=lambda item: item["last_active"], reverse=True)
     return items[:limit]
+
+
+def _unread_in_archive(members: list[Member]) -> dict[str, int]:
+    return {str(each.conversation_id): count_unread(each.conversation, each.read_seq) for each in members}
 
 
 async def _before(user_id: str, mark: str) -> Q:
@@ -147,7 +154,8 @@ def _uuid(text: str) -> UUID:
         return UUID(int=0)
 
 
-def _item(user_id: str, member: Member, brief: log.Brief | None) -> dict[str, Any]:
+def _item(user_id: str, member: Member, brief: log.Brief | None, unread: int) -> dict[str, Any]:
+    """Return what a sidebar shows; ``unread`` counts where the log is not in Redis."""
     row = member.conversation
     item: dict[str, Any] = {
         "conversation_id": str(row.pk),
@@ -160,7 +168,7 @@ def _item(user_id: str, member: Member, brief: log.Brief | None) -> dict[str, An
         "pinned": member.pinned,
         "read_seq": member.read_seq,
         "draft": member.draft,
-        "unread": 0,
+        "unread": unread,
         "head": {"epoch": row.epoch, "seq": row.archived_seq, "chain": row.archived_chain},
         "created": time_text(row.created_at),
         "last_active": time_text(row.last_active_at),
