@@ -38,7 +38,8 @@ async def create_conversation(*, user_id: str, conversation_id: str = "", title:
     """
     conversation_id = conversation_id or str(uuid4())
     mine = Member.objects.filter(user_id=user_id, left_seq=None)
-    if await mine.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
+    others = mine.exclude(conversation_id=conversation_id)  # a repeat finds its own already there
+    if await others.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
         raise TooLarge("You have as many conversations as this server allows; delete some first.")
     row, is_new = await Conversation.objects.aget_or_create(
         pk=conversation_id,

@@ -53,7 +53,7 @@ async def run(connection: "Connection", command: Command) -> bytes:
     kept = await _kept(call) if command.command in HANDLERS and command.command not in READ_ONLY else None
     if kept is not None:
         return outgoing.result(call.id, call.command, kept)
-    if conversation_id and command.command != "restore":  # a deleted one is nobody's but its restorer's
+    if conversation_id and command.command not in LOOK_FOR_THEMSELVES:
         await log.check_member(conversation_id, call.user_id)
     handler = HANDLERS.get(command.command)
     if handler is None:
@@ -212,6 +212,8 @@ async def _revoke_device(call: Call) -> dict[str, Any]:
     return {}
 
 
+# A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more.
+LOOK_FOR_THEMSELVES = {"delete", "restore"}
 READ_ONLY = {"list_conversations", "get_history", "list_devices", "typing"}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,
