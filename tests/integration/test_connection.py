@@ -1,21 +1,22 @@
 """A socket's connection on the real log and feed: what it writes, when, and how much."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
 import pytest
 from django.conf import settings
 
-from conversations import feed
+from conversations import feed, services
 from conversations.log import Cursor
 from realtime import frames
 from realtime.auth import Identity
 from realtime.codes import MAX_FRAME_BYTES
 from realtime.connection import Connection
 from realtime.node import Node
-from tests.archive_kit import Talk, archive_all, new_talk, redis, say, snapshot_of
+from tests.archive_kit import Talk, archive_all, new_talk, redis, replay, say, snapshot_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -109,3 +110,91 @@ async def test_a_feed_that_is_not_confirmed_fills_the_window_and_no_more(text: s
     first_bytes = await stalled_and_read_out(socket, lambda: socket.seqs("feed")[-1:] == [head.seq])
     assert first_bytes <= settings.FLOW_WINDOW_BYTES + max(len(orjson.dumps(each)) for each in socket.frames("feed"))
     assert socket.seqs("feed") == list(range(start.seq + 1, head.seq + 1))
+
+
+async def cursors_of(talk: Talk) -> dict[int, Cursor]:
+    epoch = (await snapshot_of(talk)).head.epoch
+    return {each.seq: Cursor(epoch, each.seq, each.chain) for each in await replay(talk, Cursor(None, 0, ""))}
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed between", "opened over"])
+@pytest.mark.parametrize(("older", "newer"), [(2, 7), (7, 2)])
+async def test_a_read_of_an_older_opening_never_reaches_the_newer_one(older: int, newer: int, is_closed: bool) -> None:
+    talk = await new_talk()
+    await say(talk, 10)
+    cursors = await cursors_of(talk)
+    socket = Socket(talk)
+    async with redis_silent():
+        socket.open(cursor=cursors[older])
+        await asyncio.sleep(0)  # its read is under way
+        if is_closed:
+            socket.close()
+        socket.open(cursor=cursors[newer])
+    await socket.until_opened()
+    await socket.poll()
+    await socket.until(lambda: socket.connection._reader is None)
+    told = [(frame["type"], frame.get("seq")) for frame in socket.frames()]
+    assert told == [("event", seq) for seq in range(newer + 1, 11)] + [("opened", None)]
+
+
+async def test_a_read_that_comes_after_the_closing_reaches_nobody() -> None:
+    talk = await new_talk()
+    await say(talk, 10)
+    socket = Socket(talk)
+    async with redis_silent():
+        socket.open()
+        await asyncio.sleep(0)
+        socket.close()
+    await socket.until(lambda: socket.connection._reader is None)
+    assert socket.frames() == []
+
+
+@contextlib.asynccontextmanager
+async def redis_silent() -> AsyncIterator[None]:
+    """Redis takes what is sent meanwhile and answers it afterwards."""
+    await redis().client_pause(60_000, all=False)  # scripts may write
+    try:
+        yield
+    finally:
+        await redis().client_unpause()
+
+
+async def test_a_conversation_that_is_deleted_and_restored_goes_on_where_it_was_on_an_open_socket() -> None:
+    talk = await new_talk()
+    await say(talk, 2)
+    socket = Socket(talk)
+    socket.open()
+    await socket.until_opened()
+    about = {"user_id": talk.user_id, "conversation_id": talk.conversation_id}
+    await services.delete_conversation(**about, device_id="desk")
+    for _ in range(3):
+        await socket.poll()
+        await socket.until(lambda: socket.connection._reader is None)
+    assert [frame["type"] for frame in socket.frames()] == ["event", "event", "opened"]  # and no error: nobody asked
+    await services.restore_conversation(**about)
+    await say(talk, text="we are back")
+    await socket.poll()
+    await socket.until_opened(2)
+    assert [(frame["seq"], frame["event"]) for frame in socket.frames("event")] == [
+        (1, "message"),
+        (2, "message"),
+        (3, "conversation.deleted"),
+        (4, "message"),
+    ]
+    chains = {each.seq: each.chain for each in await replay(talk, Cursor(None, 0, ""))}
+    assert {frame["seq"]: frame["chain"] for frame in socket.frames("event")} == chains
+
+
+async def test_whoever_opens_a_deleted_conversation_is_refused_until_it_is_restored() -> None:
+    talk = await new_talk()
+    await say(talk)
+    about = {"user_id": talk.user_id, "conversation_id": talk.conversation_id}
+    await services.delete_conversation(**about, device_id="desk")
+    socket = Socket(talk)
+    socket.open()
+    await socket.until(lambda: socket.frames("error"))
+    assert socket.frames()[0]["code"] == "FORBIDDEN"
+    await services.restore_conversation(**about)
+    socket.open()
+    await socket.until_opened()
+    assert socket.seqs() == [1, 2]
