@@ -12,41 +12,11 @@ from conversations.assistant.outcome import Job
 from conversations.errors import Forbidden
 from conversations.log import Cursor
 from conversations.models import Conversation, Device, Member
-from realtime import commands
-from realtime.auth import Identity
-from realtime.connection import Connection
-from realtime.frames import Command, validate_server_frame
-from realtime.node import Node
 from tests.archive_kit import Talk, new_talk, redis, replay, say, snapshot_of
+from tests.asking_kit import Asking
 from tests.assistant_kit import Heard
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
-
-
-class Asking:
-    """A user's socket, without the socket: commands are carried out as its frames would be."""
-
-    def __init__(self, talk: Talk, node: str = "n1") -> None:
-        self.talk = talk
-        self.connection = Connection(Node(node), Identity(talk.user_id, "ana"), "phone", lambda frame: None)
-        self.connection.conversation_id = talk.conversation_id
-
-    async def ask(self, name: str, command_id: str = "", **args: Any) -> dict[str, Any]:
-        """Return the result's data; the frame must be what the documents say."""
-        command = Command(type="command", id=command_id or uuid4().hex, command=name, args=args)
-        frame = orjson.loads(await commands.run(self.connection, command))
-        validate_server_frame(frame)
-        return dict(frame["data"])
-
-    async def ask_twice(self, name: str, between: Any = None, *, is_kept: bool, **args: Any) -> list[dict[str, Any]]:
-        """Ask, let something happen, and send the same again, to another node."""
-        command_id = uuid4().hex
-        first = await self.ask(name, command_id, **args)
-        if not is_kept:
-            assert await redis().delete(keys.command(self.talk.user_id, command_id))
-        if between is not None:
-            await between()
-        return [first, await Asking(self.talk, "n2").ask(name, command_id, **args)]
 
 
 async def feed_of(talk: Talk) -> list[str]:
