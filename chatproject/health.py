@@ -3,8 +3,12 @@
 from typing import Any
 
 import orjson
+import structlog
 
-from realtime.node import running_node, this_node
+from conversations.errors import TetherError
+from realtime.node import running_node
+
+logger = structlog.get_logger(__name__)
 
 
 def with_health(application: Any) -> Any:
@@ -14,13 +18,24 @@ def with_health(application: Any) -> Any:
         if scope["path"] == "/healthz":
             await _respond(send, 200, {"alive": True})
         elif scope["path"] == "/readyz":
-            # Under plain daphne whoever comes first starts the node; a load balancer asks before any client does.
-            facts = (this_node() or await running_node()).facts()
+            facts = await _facts()
             await _respond(send, 200 if facts["ready"] else 503, facts)
         else:
             await application(scope, receive, send)
 
     return answer
+
+
+async def _facts() -> dict[str, Any]:
+    """Start the node if it is not started: under plain daphne a load balancer asks before any client does.
+
+    One that could not start, since Redis was down perhaps, tries again at each look.
+    """
+    try:
+        return (await running_node()).facts()
+    except TetherError as error:
+        logger.warning("node.not_started", reason=str(error))
+        return {"ready": False}
 
 
 async def _respond(send: Any, status: int, body: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ def load_base(conversation_id: str) -> Base | None:
         Position(row.epoch, row.archived_seq, row.archived_chain),
         members={str(each.user_id): each.role for each in memberships},
         read={str(each.user_id): each.read_seq for each in memberships},
-        unread={str(each.user_id): said.filter(seq__gt=each.read_seq)[:MOST_UNREAD].count() for each in memberships},
+        unread={str(each.user_id): count_unread(row, each.read_seq) for each in memberships},
         newest=[
             (seq, source_of(role, author, device_id))
             for seq, role, author, device_id in said.values_list("seq", "role", "author", "device_id")[:NEWEST_MESSAGES]
@@ -58,6 +58,14 @@ def load_base(conversation_id: str) -> Base | None:
         first_words=_first_words(said),
         turns=_unfinished_turns(row),
     )
+
+
+def count_unread(row: Conversation, read_seq: int) -> int:
+    """Return how many archived messages a member has not read, up to 1,000."""
+    after = max(row.cleared_seq, read_seq)
+    if row.archived_seq <= after:
+        return 0
+    return Message.objects.filter(conversation=row, seq__gt=after)[:MOST_UNREAD].count()
 
 
 def _first_words(said: QuerySet[Message]) -> str:

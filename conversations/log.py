@@ -25,6 +25,8 @@ UNDO_SECONDS = 30
 MOST_MISSED = 10_000
 PAGE_ENTRIES = 500
 PAGE_BYTES = 96 * 1024
+# What a frame puts around an entry's body: names, id, position. As in lua/read.lua.
+ENVELOPE_BYTES = 140
 # A script holds Redis up: so many messages take about a millisecond.
 MOST_TOGETHER = 100
 SNAPSHOT_MESSAGES = 50
@@ -32,10 +34,10 @@ SNAPSHOT_BYTES = 192 * 1024
 
 
 def cut(entries: list[Entry], most_bytes: int) -> list[Entry]:
-    """Return the first entries that fit, at least one."""
+    """Return the first entries whose frames fit, at least one."""
     size = 0
     for index, entry in enumerate(entries):
-        size += len(entry.body)
+        size += len(entry.body) + ENVELOPE_BYTES
         if size > most_bytes and index:
             return entries[:index]
     return entries

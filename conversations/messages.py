@@ -12,6 +12,7 @@ from .events import TITLE_CHARACTERS, encode_body, preview_of
 from .feed import teller
 from .log import Appended, Draft
 from .models import Event
+from .threads import mapped_errors
 
 TRANSCRIPT_MESSAGES = 40
 # Ids are names, not secrets: the front is this process' own, the rest counts.
@@ -78,8 +79,12 @@ async def append_draft(conversation_id: str, user_id: str, device_id: str, draft
     return appended
 
 
+@mapped_errors()
 async def find_message(conversation_id: str, seq: int) -> str:
-    """Return the content of the message at a seq, from the stream or the archive; empty where it was erased."""
+    """Return the content of the message at a seq, from the stream or the archive; empty where it was erased.
+
+    Raises Unavailable.
+    """
     with store.mapped_errors():
         rows = await store.client().xrange(keys.log(conversation_id), f"{seq}-0", f"{seq}-0")
     if rows:
@@ -93,6 +98,9 @@ async def find_message(conversation_id: str, seq: int) -> str:
 
 
 async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
-    """Return the newest messages before a seq as {role, content}, oldest first, to rebuild a lost state from."""
+    """Return the newest messages before a seq as {role, content}, oldest first, to rebuild a lost state from.
+
+    Raises Unavailable.
+    """
     messages, _ = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
     return [{"role": message["role"], "content": message["content"]} for message in messages]

@@ -11,7 +11,7 @@ from .errors import Unavailable
 from .events import NO_CHAIN, Entry, message_item
 from .faults import point
 from .models import Conversation, Event, Message
-from .threads import in_database
+from .threads import in_database, mapped_errors
 
 ROWS = 500
 LOCK_MS = 5_000
@@ -19,6 +19,7 @@ WAIT_SECONDS = 5
 POLL_SECONDS = 0.02
 
 
+@mapped_errors()
 async def bring_back(conversation_id: str) -> bool:
     """Put a log that Redis does not hold back from the archive; return whether there is one now.
 
@@ -65,12 +66,13 @@ async def _bring_back(conversation_id: str) -> bool:
     return await _is_there(conversation_id)
 
 
+@mapped_errors()
 async def read_below(
     conversation_id: str, cursor: "log.Cursor", *, first_kept: int, most_bytes: int
 ) -> list[Entry] | None:
     """Return up to 500 archived entries after the cursor and below the stream that fit, verified to be gapless.
 
-    None: the archive does not hold them, or the cursor's chain is not the archive's.
+    None: the archive does not hold them, or the cursor's chain is not the archive's. Raises Unavailable.
     """
     rows = Event.objects.filter(conversation_id=conversation_id, seq__gte=cursor.seq, seq__lt=first_kept)
     found = [row async for row in rows.order_by("seq")[: ROWS + 1]]
@@ -90,6 +92,7 @@ async def read_below(
     return log.cut(entries, most_bytes)
 
 
+@mapped_errors()
 async def messages_before(conversation_id: str, before_seq: int, limit: int, *, after: int) -> list[dict[str, Any]]:
     """Return up to ``limit`` archived messages below a seq (0: the newest) and after a clearing, oldest first."""
     rows = Event.objects.filter(conversation_id=conversation_id, seq__gt=after, kind="message")
@@ -100,6 +103,7 @@ async def messages_before(conversation_id: str, before_seq: int, limit: int, *, 
     return [message_item(seq, body.encode()) async for seq, body in newest][::-1]
 
 
+@mapped_errors()
 async def find_sent(conversation_id: str, user_id: str, client_id: str) -> tuple[int, str] | None:
     """Return (seq, message_id) of what this client_id became, however long ago."""
     row = await (

@@ -6,7 +6,7 @@ Each turn is one task that nobody's socket owns. Whatever kills it here, the lea
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -25,7 +25,10 @@ from .turns import Claim, Missed
 SWEEP_SECONDS = 0.5
 DRAIN_GRACE_SECONDS = 0.3
 RETRY_SECONDS = 0.2
+READ_AGAIN_SECONDS = 1.0
 FAULT = "Something went wrong on the server. Please ask again; the operators find the reason in the log."
+
+T = TypeVar("T")
 
 logger = structlog.get_logger(__name__)
 
@@ -130,23 +133,23 @@ class TurnRunner:
         logger.info("turn.handed_back", **_ids(claimed))
 
     async def _run_and_finish(self, claimed: Claim) -> None:
-        text = await find_message(claimed.conversation_id, claimed.seq)
-        job = Job(
-            conversation_id=claimed.conversation_id,
-            turn_id=claimed.turn_id,
-            attempt=claimed.attempt,
-            user_id=claimed.user_id,
-            username="",
-            seq=claimed.seq,
-            text=text,
-        )
-        answers = await self._declined(claimed)
+        conversation_id, seq = claimed.conversation_id, claimed.seq
         async with PieceWriter(claimed) as writer:
+            job = Job(
+                conversation_id=conversation_id,
+                turn_id=claimed.turn_id,
+                attempt=claimed.attempt,
+                user_id=claimed.user_id,
+                username="",
+                seq=seq,
+                text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
+            )
+            answers = await self._declined(claimed)
             outcome: Outcome = await writer.guard(
                 self._assistant.run(
                     job,
                     writer,
-                    load_transcript=lambda: load_transcript(claimed.conversation_id, claimed.seq),
+                    load_transcript=lambda: _patiently(claimed, lambda: load_transcript(conversation_id, seq)),
                     answers=answers,
                 )
             )
@@ -205,6 +208,19 @@ def _finished(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
     if outcome.error:
         data["error"] = outcome.error
     return encode_body("turn.finished", data)
+
+
+async def _patiently(claimed: Claim, read: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a read until Redis and the database have answered it. Only under a `guard`, which keeps the lease.
+
+    Giving the turn back instead would log a new attempt each time, for as long as the outage lasts.
+    """
+    while True:
+        try:
+            return await read()
+        except Unavailable:
+            logger.warning("turn.waits", **_ids(claimed))
+            await asyncio.sleep(READ_AGAIN_SECONDS)
 
 
 async def _persistently(write: Callable[[], Awaitable[None]]) -> None:

@@ -13,10 +13,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from . import feed, keys, log, store
+from .archive_base import count_unread
 from .errors import TooLarge
 from .events import encode_body, time_text
 from .feed import teller
 from .models import Conversation, Member
+from .threads import in_database, mapped_errors
 
 # Long enough for the devices of a new user that come at the same moment.
 FIRST_SECONDS = 10
@@ -36,7 +38,8 @@ async def create_conversation(*, user_id: str, conversation_id: str = "", title:
     """
     conversation_id = conversation_id or str(uuid4())
     mine = Member.objects.filter(user_id=user_id, left_seq=None)
-    if await mine.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
+    others = mine.exclude(conversation_id=conversation_id)  # a repeat finds its own already there
+    if await others.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
         raise TooLarge("You have as many conversations as this server allows; delete some first.")
     row, is_new = await Conversation.objects.aget_or_create(
         pk=conversation_id,
@@ -61,8 +64,9 @@ async def reserve_id(key: str, *, ttl_seconds: int) -> str:
     return str(reserved.decode())
 
 
+@mapped_errors()
 async def find_latest_conversation(*, user_id: str) -> Latest:
-    """Return the conversation that was active last, or a new one."""
+    """Return the conversation that was active last, or a new one. Raises Unavailable."""
     items = await _newest_items(user_id, archived=False, limit=1)
     if items:
         item = items[0]
@@ -109,10 +113,16 @@ async def _newest_items(user_id: str, *, archived: bool, limit: int, before: str
         missing = [each for each in recent if each not in found]
         found |= {str(m.conversation_id): m async for m in rows.filter(conversation_id__in=missing)}
     briefs = await log.briefs(list(found))
-    items = [_item(user_id, member, briefs.get(conversation_id)) for conversation_id, member in found.items()]
+    parked = [member for conversation_id, member in found.items() if conversation_id not in briefs]
+    unread = await in_database(_unread_in_archive, parked) if parked else {}
+    items = [_item(user_id, member, briefs.get(each), unread.get(each, 0)) for each, member in found.items()]
     items.sort(key=lambda item: item["conversation_id"])
     items.sort(key=lambda item: item["last_active"], reverse=True)
     return items[:limit]
+
+
+def _unread_in_archive(members: list[Member]) -> dict[str, int]:
+    return {str(each.conversation_id): count_unread(each.conversation, each.read_seq) for each in members}
 
 
 async def _before(user_id: str, mark: str) -> Q:
@@ -145,7 +155,8 @@ def _uuid(text: str) -> UUID:
         return UUID(int=0)
 
 
-def _item(user_id: str, member: Member, brief: log.Brief | None) -> dict[str, Any]:
+def _item(user_id: str, member: Member, brief: log.Brief | None, unread: int) -> dict[str, Any]:
+    """Return what a sidebar shows; ``unread`` counts where the log is not in Redis."""
     row = member.conversation
     item: dict[str, Any] = {
         "conversation_id": str(row.pk),
@@ -158,7 +169,7 @@ def _item(user_id: str, member: Member, brief: log.Brief | None) -> dict[str, An
         "pinned": member.pinned,
         "read_seq": member.read_seq,
         "draft": member.draft,
-        "unread": 0,
+        "unread": unread,
         "head": {"epoch": row.epoch, "seq": row.archived_seq, "chain": row.archived_chain},
         "created": time_text(row.created_at),
         "last_active": time_text(row.last_active_at),

@@ -1,28 +1,26 @@
 """Who is at the door: a bearer token from anywhere, or a login cookie from a page of ours."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError
 from django.http import parse_cookie
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from conversations.devices import session_store
-from conversations.errors import Forbidden, Unauthenticated, Unavailable
+from conversations.errors import Forbidden, Unauthenticated
 from conversations.models import Device, Token, User
+from conversations.threads import in_database
 from conversations.tokens import find_token, note_use
 
 from .origins import is_allowed_origin, is_trusted_proxy, parse_address
 
 Scope = Mapping[str, Any]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 SEEN_EVERY = timedelta(minutes=1)
 NAME_LENGTH = 100
@@ -96,15 +94,6 @@ def client_address(scope: Scope) -> str:
             break
         address = before
     return str(address)
-
-
-async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run this in Django's database thread, in one hop."""
-    try:
-        found: T = await database_sync_to_async(function)(*args, **kwargs)
-    except (OperationalError, InterfaceError) as error:
-        raise Unavailable("The database does not answer; try again.", retry_after=1) from error
-    return found
 
 
 def _headers(scope: Scope, name: bytes) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from .fields import ClientMadeId, Content, Count, DeviceName, Secret, Uuid, Wire
+from .fields import ClientMadeId, Content, Count, DeviceName, Secret, Uuid, Wire, null_is
 
 
 class Cursor(Wire):
@@ -52,8 +52,10 @@ class Text(Wire):
     content: Content
     conversation_id: Uuid | None = Field(None, description="if absent, the one named in `ready`")
     if_seq: Count | None = Field(None, description="the newest `seq` the user has seen: if that is stale, refuse")
-    retry: bool = Field(False, description="true when this message was sent before; then name the conversation")
-    respond: bool = Field(True, description="false: only say it, start no turn")
+    retry: Annotated[bool, null_is(False, bool)] = Field(
+        False, description="true when this message was sent before; then name the conversation"
+    )
+    respond: Annotated[bool, null_is(True, bool)] = Field(True, description="false: only say it, start no turn")
 
 
 class Open(Wire):

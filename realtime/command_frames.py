@@ -19,9 +19,11 @@ from .fields import (
     Told,
     Uuid,
     Wire,
+    null_is,
 )
 
-PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS, description=f"1-{MAX_PAGE_ITEMS}")]
+_PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS, description=f"1-{MAX_PAGE_ITEMS}")]
+PageSize = Annotated[_PageSize, null_is(DEFAULT_PAGE_ITEMS, _PageSize)]
 PageMark = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
@@ -35,7 +37,7 @@ class NewConversation(Wire):
 
 
 class ListConversations(Wire):
-    archived: bool = Field(False, description="true: the archived ones instead")
+    archived: Annotated[bool, null_is(False, bool)] = Field(False, description="true: the archived ones instead")
     before: PageMark | None = Field(
         None, description="`last_active` of the last item one has; better with `/` and its `conversation_id` behind"
     )

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from channels.db import database_sync_to_async
 
 from conversations import devices, feed, keys, log, services, store
 from conversations.announce import tell_users
 from conversations.errors import Forbidden, UnknownCommand
 from conversations.events import time_text
 from conversations.models import User
+from conversations.threads import in_database, mapped_errors
 
 from . import outgoing
 from .command_frames import COMMANDS
@@ -38,10 +38,12 @@ class Call:
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]
 
 
+@mapped_errors()
 async def run(connection: "Connection", command: Command) -> bytes:
     """Carry the command out and return its `result` (or `history`) frame.
 
-    Raises Forbidden before anything else where the conversation is not the user's, UnknownCommand, InvalidMessage.
+    Raises Forbidden before anything else where the conversation is not the user's, UnknownCommand, InvalidMessage,
+    Unavailable.
     """
     spec = COMMANDS.get(command.command)
     about = spec is None or spec.about_conversation
@@ -51,7 +53,7 @@ async def run(connection: "Connection", command: Command) -> bytes:
     kept = await _kept(call) if command.command in HANDLERS and command.command not in READ_ONLY else None
     if kept is not None:
         return outgoing.result(call.id, call.command, kept)
-    if conversation_id and command.command != "restore":  # a deleted one is nobody's but its restorer's
+    if conversation_id and command.command not in LOOK_FOR_THEMSELVES:
         await log.check_member(conversation_id, call.user_id)
     handler = HANDLERS.get(command.command)
     if handler is None:
@@ -185,7 +187,7 @@ async def _set_draft(call: Call) -> dict[str, Any]:
 async def _list_devices(call: Call) -> dict[str, Any]:
     here = {device["device_id"]: device["node"] for device in await call.node.registry.devices(call.user_id)}
     user = await User.objects.aget(pk=call.user_id)
-    known = await database_sync_to_async(devices.list_devices)(user)
+    known = await in_database(devices.list_devices, user)
     items = [
         {
             "device_id": device.device_id,
@@ -205,11 +207,13 @@ async def _revoke_device(call: Call) -> dict[str, Any]:
     user = await User.objects.filter(pk=call.user_id).afirst()
     if user is None:
         raise Forbidden("This account has ended.")
-    await database_sync_to_async(devices.revoke_device)(user=user, device_id=call.args.device_id)
+    await in_database(lambda: devices.revoke_device(user=user, device_id=call.args.device_id))
     await feed.push(call.user_id, "device.revoked", {"device_id": call.args.device_id})
     return {}
 
 
+# A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more.
+LOOK_FOR_THEMSELVES = {"delete", "restore"}
 READ_ONLY = {"list_conversations", "get_history", "list_devices", "typing"}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,

@@ -29,6 +29,8 @@ from .node import Node, running_node
 from .outbox import AsgiWriter, Write
 
 FOREIGN_SECONDS = 0.5
+# Whoever revokes the login or token that they use themselves is told so first.
+LAST_ANSWER_SECONDS = 1.0
 
 logger = structlog.get_logger(__name__)
 
@@ -175,6 +177,8 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _close(self, code: CloseCode, reason: str, retry_after: float | None) -> None:
         logger.info("socket.closed_by_us", connection_id=self.connection_id, code=int(code), reason=reason)
+        if self._worker is not None and code == CloseCode.UNAUTHENTICATED:
+            await asyncio.wait([self._worker], timeout=LAST_ANSWER_SECONDS)
         if self.connection is not None:
             self.connection.flush()
         self._write(outgoing.bye(int(code), reason, retry_after or 0))

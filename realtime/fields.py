@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from .codes import MAX_CONTENT_CHARACTERS, MAX_INTEGER, MAX_NAME_CHARACTERS
@@ -35,6 +35,11 @@ def _check_no_nul_inside(value: Any) -> Any:
 def _shorten(name: str) -> str:
     """A label made by a browser may be long; it is shown, never compared, so it is cut, not refused."""
     return name[:MAX_DEVICE_NAME_CHARACTERS]
+
+
+def null_is(default: Any, kind: Any) -> BeforeValidator:
+    """Read null as this default: null counts as absent. ``kind`` is the type of the field, for the schema."""
+    return BeforeValidator(lambda value: default if value is None else value, json_schema_input_type=kind | None)
 
 
 UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"

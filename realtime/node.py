@@ -83,6 +83,8 @@ class Node:
         lines = await preflight.check()
         await store.load_scripts()
         await self.assistant.start()
+        # Whatever may fail comes before the tasks: a start that failed is tried again.
+        self._last_revocation, _ = await revocations.read_since("")
         from .consumers import TurnConsumer  # a consumer needs the node; only here does the node need a consumer
 
         turn_consumer = TurnConsumer()
@@ -99,7 +101,6 @@ class Node:
             "feeds": teller.run(),
         }.items():
             self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
-        self._last_revocation, _ = await revocations.read_since("")
         self.ready = True
         logger.info("node.started", node=self.name)
         return lines
@@ -237,10 +238,6 @@ _node: Node | None = None
 _starting: asyncio.Task[list[str]] | None = None
 
 
-def this_node() -> Node | None:
-    return _node
-
-
 def make_node(name: str) -> Node:
     """Make this process' node; `start` it before it is needed."""
     global _node
@@ -253,11 +250,7 @@ async def running_node() -> Node:
     global _starting
     node = _node or make_node(settings.NODE_NAME)
     if not node.ready and not node.draining:
-        if _starting is None:
+        if _starting is None or _starting.done():  # also one that failed: Redis may have been down
             _starting = asyncio.get_running_loop().create_task(node.start(), name="node start")
-        try:
-            await asyncio.shield(_starting)
-        except Exception:
-            _starting = None  # whoever comes next tries again: Redis may have been down
-            raise
+        await asyncio.shield(_starting)
     return node

@@ -7,8 +7,9 @@ process that died between its commit and its announcement. Each node asks about 
 from collections.abc import Collection
 
 from conversations.models import Token
+from conversations.threads import in_database
 
-from .auth import Identity, in_database, session_user
+from .auth import Identity, session_user
 
 # A batch is one hop to Django's database thread; others get their turn in between.
 ASKED_AT_ONCE = 50

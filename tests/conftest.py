@@ -85,10 +85,10 @@ def redis_server() -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres_server() -> Iterator[Any]:
     """A PostgreSQL of the session's own, whatever database the other tests run on."""
     server = _start_postgres()
-    yield server.get_uri()
+    yield server
     server.cleanup()
 
 

@@ -51,7 +51,7 @@ if seq + 1 < first_seq then return { 'BELOW', at.epoch, at.seq, at.chain, first_
 
 local entries, bytes, last = {}, 0, seq
 for _, entry in ipairs(redis.call('XRANGE', LOG, string.format('%d-0', seq + 1), '+', 'COUNT', most)) do
-  bytes = bytes + #entry[2][6]
+  bytes = bytes + #entry[2][6] + 140 -- what its frame puts around it: log.py, ENVELOPE_BYTES
   if #entries > 0 and bytes > most_bytes then break end
   last = tonumber(string.match(entry[1], '^%d+'))
   entries[#entries + 1] = { last, entry[2][4], entry[2][2], entry[2][6] }

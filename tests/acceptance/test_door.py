@@ -7,6 +7,7 @@ import pytest_asyncio
 from websockets.exceptions import ConnectionClosed
 
 from chatproject.demo.client import Answered
+from realtime.frames import validate_server_frame
 
 SECRET = "of alice alone"
 BUILT = {
@@ -164,3 +165,35 @@ async def test_a_disabled_user_is_closed_everywhere_within_five_seconds(people, 
     for device in devices:
         await device.until(lambda d=device: d.link.stopping, 5)
     assert [device.link.closes[-1] for device in devices] == [4401] * 3
+
+
+async def test_who_revokes_the_device_they_use_hears_the_result_before_the_4401(people):
+    wire = await people.wire("erin", device_id="erins")
+    await wire.send({"type": "command", "id": "c1", "command": "revoke_device", "args": {"device_id": "erins"}})
+    frames, code = await wire.closing()
+    told = [(frame["type"], frame.get("id", frame.get("code"))) for frame in frames]
+    assert [each for each in told if each[0] in ("result", "error", "bye")] == [("result", "c1"), ("bye", 4401)]
+    assert code == 4401
+
+
+async def test_who_revokes_another_device_of_their_own_token_hears_the_result_too(people):
+    mine, other = await people.wire("frank", device_id="desk"), await people.wire("frank", node=1, device_id="phone")
+    await mine.send({"type": "command", "id": "c1", "command": "revoke_device", "args": {"device_id": "phone"}})
+    frames, code = await mine.closing()
+    told = [frame.get("id", frame.get("code")) for frame in frames if frame["type"] in ("result", "error", "bye")]
+    assert (told, code) == (["c1", 4401], 4401)
+    assert (await other.closing())[1] == 4401
+
+
+async def test_the_devices_listed_are_those_connected_and_as_the_documents_say(people):
+    wires = [
+        await people.wire("gina", node=node, device_id=f"g{node}", device_name=f"Gina's {node}") for node in (0, 1)
+    ]
+    await wires[0].send({"type": "command", "id": "c1", "command": "list_devices"})
+    answer = await wires[0].until(id="c1")
+    validate_server_frame(answer)
+    names = ("device_id", "name", "connected", "node", "current")
+    assert sorted(tuple(item[name] for name in names) for item in answer["data"]["items"]) == [
+        ("g0", "Gina's 0", True, "node-1", True),
+        ("g1", "Gina's 1", True, "node-2", False),
+    ]

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import time
 
 import pytest
@@ -64,8 +65,8 @@ async def test_a_client_that_never_confirms_gets_a_window_and_then_4408(people, 
     assert 128 * 1024 <= got_bytes <= 320 * 1024
 
 
-@pytest.mark.parametrize("node", [0, 1])
-async def test_a_client_that_confirms_late_goes_on_from_the_log(people, node):
+@pytest.mark.parametrize(("node", "confirming"), [(0, "received"), (1, "received"), (1, "heartbeat")])
+async def test_a_client_that_confirms_late_goes_on_from_the_log(people, node, confirming):
     speaker = await people.device()
     conversation_id = await speaker.new_conversation()
     wire = await people.wire(node=node, open={conversation_id: {"seq": 0}})
@@ -76,10 +77,38 @@ async def test_a_client_that_confirms_late_goes_on_from_the_log(people, node):
             async with asyncio.timeout(0.3):
                 frame = await wire.receive()
         except TimeoutError:
-            await wire.send({"type": "received", "frames": wire.frames})
+            await wire.send({"type": confirming, "frames": wire.frames})
             continue
         seqs += [frame["seq"]] if frame["type"] == "event" else []
     assert seqs == list(range(1, head + 1))
+
+
+async def feed_entries(wire, seconds=1.0):
+    """Return what the feed says until it falls silent for so long."""
+    entries = []
+    try:
+        while True:
+            async with asyncio.timeout(seconds):
+                entries.append(await wire.until(type="feed"))
+    except TimeoutError:
+        return entries
+
+
+async def test_a_feed_that_was_not_confirmed_stops_at_the_window_and_goes_on_where_it_was(people):
+    speaker = await people.device("dora", node=0)
+    conversation_id = await speaker.new_conversation()
+    wire = await people.wire("dora", node=1)
+    for number in range(20):
+        await speaker.command("set_draft", conversation_id, content=f"{number} " + "x" * 31_000)
+    first = await feed_entries(wire)
+    assert sum(len(json.dumps(entry)) for entry in first) <= (256 + 32) * 1024
+    rest = []
+    while not rest or rest[-1]["seq"] < speaker.feed.seq:
+        await wire.send({"type": "received", "frames": wire.frames})
+        rest += await feed_entries(wire, 0.3)
+    drafts = [entry["data"]["content"].split()[0] for entry in first + rest if entry["event"] == "conversation.draft"]
+    assert drafts == [str(number) for number in range(20)]
+    assert [entry["seq"] for entry in first + rest] == list(range(first[0]["seq"], speaker.feed.seq + 1))
 
 
 async def test_a_burst_of_unanswered_frames_is_closed_with_4429(people):

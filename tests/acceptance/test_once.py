@@ -1,6 +1,8 @@
 import asyncio
 from uuid import uuid4
 
+import pytest
+
 from .conftest import caught_up, say, whole_again
 
 
@@ -49,6 +51,54 @@ async def test_what_was_acked_is_there_after_redis_and_all_nodes_were_killed(peo
     reader = await people.device(node=2, open=[conversation_id])
     await caught_up(reader, device, conversation_id=conversation_id, seq=head, seconds=20)
     assert len(reader.mirrors[conversation_id].messages()) == 50
+
+
+def texts(conversation_id, first, count):
+    where = {"conversation_id": conversation_id, "respond": False}
+    return [
+        {"type": "text", "client_id": f"c{number}", "content": f"{number}", **where}
+        for number in range(first, first + count)
+    ]
+
+
+async def acks(wire, count):
+    """Return (client_id, seq) of so many acks, confirming as they come."""
+    found = []
+    while len(found) < count:
+        ack = await wire.until(type="ack")
+        found.append((ack["client_id"], ack["seq"], ack["duplicate"]))
+        if len(found) % 100 == 0:
+            await wire.send({"type": "received", "frames": wire.frames})
+    return found
+
+
+@pytest.mark.parametrize("count", [300, 1000])
+async def test_a_batch_of_as_many_texts_as_fit_is_appended_in_order_and_once(people, count):
+    wire, conversation_id = await people.wire_in_a_new_conversation()
+    listener = await people.device(node=1, open=[conversation_id])
+    await wire.send(*texts(conversation_id, 0, count))
+    assert await acks(wire, count) == [(f"c{number}", number + 1, False) for number in range(count)]
+    await wire.send(*texts(conversation_id, 0, count))
+    assert await acks(wire, count) == [(f"c{number}", number + 1, True) for number in range(count)]
+    await caught_up(listener, conversation_id=conversation_id, seq=count)
+    assert [said["content"] for said in listener.mirrors[conversation_id].messages()] == [str(n) for n in range(count)]
+
+
+async def test_a_batch_of_more_frames_than_the_limit_is_refused_whole(people):
+    wire, conversation_id = await people.wire_in_a_new_conversation()
+    await wire.send(*texts(conversation_id, 0, 1001))
+    assert (await wire.answer())["code"] == "TOO_LARGE"
+    await wire.send(*texts(conversation_id, 0, 1))
+    assert await acks(wire, 1) == [("c0", 1, False)]
+
+
+async def test_thousands_of_texts_that_wait_for_their_answers_are_appended_in_order_and_once(people):
+    wire, conversation_id = await people.wire_in_a_new_conversation()
+    listener = await people.device(node=2, open=[conversation_id])
+    for batch in range(60):  # within what may be unanswered
+        await wire.send(*texts(conversation_id, batch * 100, 100))
+    assert await acks(wire, 6000) == [(f"c{number}", number + 1, False) for number in range(6000)]
+    await caught_up(listener, conversation_id=conversation_id, seq=6000, seconds=30)
 
 
 async def test_a_command_sent_twice_changes_once_and_gets_the_first_result(people):

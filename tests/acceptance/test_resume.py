@@ -132,3 +132,24 @@ async def test_frames_of_a_batch_are_handled_in_order(people):
     acks = [await wire.until(type="ack") for _ in texts]
     assert [(ack["client_id"], ack["seq"]) for ack in acks] == [(f"c{n}", n + 1) for n in range(40)]
     assert json.dumps(acks).count('"duplicate": false') == 40
+
+
+async def test_an_older_opening_sends_nothing_after_the_newer_one_has_begun(people):
+    wire, conversation_id = await people.wire_in_a_new_conversation()
+    speaker = await people.device(node=1)
+    await speaker.open(conversation_id)
+    head = await say(speaker, conversation_id, 2000, content="x" * 200)
+    await caught_up(speaker, conversation_id=conversation_id, seq=head, seconds=30)
+    newer = speaker.mirrors[conversation_id].entries[-4].cursor
+    about = {"conversation_id": conversation_id}
+    for _ in range(20):
+        await wire.send({"type": "open", **about, "cursor": {"seq": 0}})
+        await wire.until(type="event", seq=400)  # a window, of which the rest waits for this:
+        await wire.send({"type": "received", "frames": wire.frames})
+        await wire.send({"type": "close", **about}, {"type": "open", **about, "cursor": newer.as_json()})
+        seqs = [400]
+        while (frame := await wire.answer())["type"] == "event":
+            seqs.append(frame["seq"])
+        rest = list(range(newer.seq + 1, head + 1))
+        assert (frame["type"], seqs) == ("opened", [*range(400, 400 + len(seqs) - len(rest)), *rest])
+        await wire.send({"type": "close", **about}, {"type": "received", "frames": wire.frames})

@@ -4,15 +4,16 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from conversations import log, services
 from conversations.errors import Conflict, Forbidden, TooLarge
 from conversations.events import NO_CHAIN, chain_after
 from conversations.log import Appended, Cursor, Page, Snapshot
-from conversations.messages import append_draft, draft_message
+from conversations.messages import append_draft, append_drafts, draft_message
 from conversations.models import User
-from tests.archive_kit import Talk, new_talk, say
+from tests.archive_kit import Talk, new_talk, replay, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,6 +31,39 @@ async def read(talk: Talk, cursor: Cursor | None) -> Page | Snapshot:
 async def test_entries_are_numbered_from_one_without_a_gap() -> None:
     talk = await new_talk()
     assert sorted(where.seq for where in await say(talk, 20)) == list(range(1, 21))
+
+
+async def test_a_thousand_at_once_are_appended_in_the_order_in_which_they_were_given() -> None:
+    talk = await new_talk()
+    drafts = [a_draft(talk, f"c{number}") for number in range(1000)]
+    drafts[500] = drafts[500]._replace(retry=True)  # asks on its own
+    done = await append_drafts(talk.conversation_id, talk.user_id, "phone", drafts + drafts[:700])
+    places = [(each.seq, each.duplicate) for each in done if isinstance(each, Appended)]
+    assert places == [(n + 1, False) for n in range(1000)] + [(n + 1, True) for n in range(700)]
+    said = [orjson.loads(entry.body)["data"]["client_id"] for entry in await replay(talk, Cursor(None, 0, ""))]
+    assert said == [f"c{number}" for number in range(1000)]
+
+
+def a_draft(talk: Talk, client_id: str) -> log.Draft:
+    return draft_message(
+        user_id=talk.user_id,
+        device_id="phone",
+        client_id=client_id,
+        content="hello",
+        respond=False,
+        if_seq=None,
+        retry=False,
+    )
+
+
+async def test_what_does_not_fit_a_conversation_any_more_is_refused_and_what_is_there_is_found(settings: Any) -> None:
+    settings.MAX_MESSAGES_PER_CONVERSATION = 150
+    talk = await new_talk()
+    drafts = [a_draft(talk, f"c{number}") for number in range(300)]
+    for is_again in (False, True):
+        done = await append_drafts(talk.conversation_id, talk.user_id, "phone", drafts)
+        assert [each.duplicate for each in done[:150] if isinstance(each, Appended)] == [is_again] * 150
+        assert [type(each) for each in done[150:]] == [TooLarge] * 150
 
 
 async def test_the_chain_is_a_running_hash_of_the_bodies() -> None:

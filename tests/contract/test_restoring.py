@@ -160,6 +160,28 @@ async def test_a_parked_log_keeps_its_epoch_and_chain() -> None:
     assert not await redis().hexists(keys.parked(keys.tag(talk.conversation_id)), talk.conversation_id)
 
 
+@pytest.mark.parametrize(("read_seq", "unread"), [(0, 2), (5, 1), (8, 0)])
+async def test_a_parked_conversation_is_listed_with_what_is_unread_in_it(read_seq: int, unread: int) -> None:
+    talk = await new_talk()
+    await say(talk, 2, respond=True)
+    for _ in range(2):
+        await finish_turn(await start_turn(talk), "answer")
+    await log.mark_read(talk.conversation_id, talk.user_id, read_seq)
+    await archive_all()
+    row = await Conversation.objects.aget(pk=talk.conversation_id)
+    listed = [await unread_of(talk)]
+    assert await park_rows([row], idle_ms=0) == 1
+    listed.append(await unread_of(talk))
+    await head_of(talk)  # brings it back
+    listed.append(await unread_of(talk))
+    assert listed == [unread] * 3
+
+
+async def unread_of(talk: Talk) -> int:
+    [item] = (await services.list_conversations(user_id=talk.user_id))["items"]
+    return int(item["unread"])
+
+
 async def test_a_log_in_use_is_not_parked() -> None:
     talk = await new_talk()
     await say(talk, respond=True)

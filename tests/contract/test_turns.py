@@ -7,8 +7,9 @@ import pytest
 
 from conversations import keys, turns
 from conversations.errors import Fenced
+from conversations.log import Cursor
 from conversations.turns import Claim, Missed
-from tests.archive_kit import Talk, finish_turn, new_talk, redis, say, snapshot_of
+from tests.archive_kit import Talk, finish_turn, new_talk, redis, replay, say, snapshot_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,6 +108,27 @@ async def test_a_turn_that_waits_for_a_person_is_not_due_until_someone_writes_on
     await ask(talk)
     again = await claimed(talk, turn_id, 1)
     assert (again.declined_by, again.interrupts) == ("phone", interrupts)
+
+
+async def test_a_turn_that_begins_to_wait_says_so_once_however_often_it_is_released() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    claim = await claimed(talk, turn_id)
+    for _ in range(2):
+        await turns.release(claim, interrupts=[{"id": "i1", "value": "may I?"}])
+    kinds = [entry.kind for entry in await replay(talk, Cursor(None, 0, ""))]
+    assert kinds == ["message", "turn.started", "turn.waiting"]
+
+
+async def test_a_release_that_is_repeated_after_someone_has_written_on_does_not_wait_again() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    claim = await claimed(talk, turn_id)
+    await turns.release(claim, interrupts=[{"id": "i1", "value": "may I?"}])
+    await say(talk)
+    await turns.release(claim, interrupts=[{"id": "i1", "value": "may I?"}])
+    assert await turns.find_due() == [talk.conversation_id]
+    assert (await claimed(talk, turn_id, 1)).declined_by == "phone"
 
 
 async def test_nothing_of_a_finished_turn_is_left_but_its_entries() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from conversations import errors
 from realtime.client_frames import CLIENT_FRAMES
 from realtime.codes import ERROR_CODES
+from realtime.command_frames import COMMANDS
 from realtime.frames import Auth, Bad, Command, Cursor, Heartbeat, Open, Received, Text, parse, parse_args
 
 CONVERSATION = str(uuid4())
@@ -45,9 +46,45 @@ def test_unknown_fields_are_ignored():
     assert one(**text(colour="blue")) == one(**text())
 
 
-def test_null_counts_as_absent_where_a_field_is_optional():
-    assert one(**text(conversation_id=None, if_seq=None)) == one(**text())
-    assert one(type="open", conversation_id=CONVERSATION, cursor=None).cursor is None
+def optional_fields(models):
+    return [
+        (name, field) for name, model in models.items() for field in model.model_fields if is_optional(model, field)
+    ]
+
+
+def is_optional(model, field):
+    return not model.model_fields[field].is_required()
+
+
+FRAMES = {
+    "auth": {"device_id": "d"},
+    "text": {"client_id": "c-1", "content": "hello"},
+    "open": {"conversation_id": CONVERSATION},
+    "heartbeat": {},
+    "command": {"id": "c-1", "command": "pin"},
+}
+ARGS = {name: spec.args for name, spec in COMMANDS.items()}
+NEEDED = {"search": {"query": "beans"}}
+
+
+@pytest.mark.parametrize(("kind", "field"), optional_fields(CLIENT_FRAMES))
+def test_null_counts_as_absent_where_a_field_of_a_frame_is_optional(kind, field):
+    frame = {"type": kind, **FRAMES[kind]}
+    assert one(**frame, **{field: None}) == one(**frame)
+
+
+@pytest.mark.parametrize(("command", "field"), optional_fields(ARGS))
+def test_null_counts_as_absent_where_an_argument_is_optional(command, field):
+    def args(**given):
+        return parse_args(Command(type="command", id="c", command=command, args={**NEEDED.get(command, {}), **given}))
+
+    assert args(**{field: None}) == args()
+
+
+@pytest.mark.parametrize("wrong", [0, 1, "true", [], {}])
+@pytest.mark.parametrize("field", ["retry", "respond"])
+def test_what_is_neither_null_nor_true_nor_false_is_still_refused(field, wrong):
+    assert code_of(one(**text(**{field: wrong}))) == "INVALID_MESSAGE"
 
 
 @pytest.mark.parametrize(
