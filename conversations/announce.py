@@ -3,12 +3,12 @@
 A lost announcement costs time, never an entry: sessions compare their cursors with the log each second.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from channels.layers import get_channel_layer
 
-from .events import Entry, event_frame
+from .events import event_frame
 
 
 def user_group(user_id: str) -> str:
@@ -30,17 +30,13 @@ def tell_entries(
     user_ids: Iterable[str],
     conversation_id: str,
     epoch: int,
-    entries: list[Entry],
+    entries: Sequence[tuple[int, str, str, bytes]],
     *,
     turn: tuple[str, int] = ("", 0),
 ) -> None:
-    """Announce entries in order. ``turn`` names the turn (id, attempt) that turn entries are about."""
+    """Announce entries, as Entry has them, in order. ``turn``: (id, attempt) of the one that turn entries are about."""
     items = [
-        [entry.seq, entry.chain, entry.kind, *turn, event_frame(conversation_id, epoch, *entry_parts(entry))]
-        for entry in entries
+        [seq, chain, kind, *turn, event_frame(conversation_id, epoch, seq, chain, body)]
+        for seq, chain, kind, body in entries
     ]
     tell_users(user_ids, {"type": "entries", "c": conversation_id, "e": epoch, "i": items})
-
-
-def entry_parts(entry: Entry) -> tuple[int, str, bytes]:
-    return entry.seq, entry.chain, entry.body

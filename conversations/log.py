@@ -123,29 +123,51 @@ def checked(reply: Any) -> Any:
     return reply
 
 
-class Draft(NamedTuple):
+# Made for every message: plain classes, since a named tuple is made by interpreted code.
+class Draft:
     """A message to append. ``turn_id`` is empty where nobody is asked for an answer."""
 
-    client_id: str
-    message_id: str
-    turn_id: str
-    body: bytes
-    preview: str
-    title: str
-    if_seq: int | None
-    retry: bool
+    def __init__(
+        self,
+        client_id: str,
+        message_id: str,
+        turn_id: str,
+        body: bytes,
+        preview: str,
+        title: str,
+        if_seq: int | None,
+        retry: bool,
+    ) -> None:
+        self.client_id = client_id
+        self.message_id = message_id
+        self.turn_id = turn_id
+        self.body = body
+        self.preview = preview
+        self.title = title
+        self.if_seq = if_seq
+        self.retry = retry
 
 
-class Appended(NamedTuple):
+class Appended:
     """Where a message is. A duplicate has the first one's position; ``is_next``: its turn may be claimed now."""
 
-    seq: int
-    message_id: str
-    duplicate: bool
-    epoch: int = 0
-    chain: str = ""
-    is_next: bool = False
-    members: tuple[str, ...] = ()
+    def __init__(
+        self,
+        seq: int,
+        message_id: str,
+        duplicate: bool,
+        epoch: int = 0,
+        chain: str = "",
+        is_next: bool = False,
+        members: tuple[str, ...] = (),
+    ) -> None:
+        self.seq = seq
+        self.message_id = message_id
+        self.duplicate = duplicate
+        self.epoch = epoch
+        self.chain = chain
+        self.is_next = is_next
+        self.members = members
 
 
 FindSent = Callable[[str, str, str], Awaitable[tuple[int, str] | None]]
@@ -195,20 +217,20 @@ async def _append_checked(
         known = await find_sent(conversation_id, user_id, draft.client_id)
         if known is not None:
             return Appended(*known, duplicate=True)
-        found = await _append(conversation_id, user_id, device_id, [draft._replace(retry=False)])
+        found = await _append(conversation_id, user_id, device_id, [draft], is_new=True)
     return found[0]
 
 
 async def _append(
-    conversation_id: str, user_id: str, device_id: str, drafts: list[Draft]
+    conversation_id: str, user_id: str, device_id: str, drafts: list[Draft], *, is_new: bool = False
 ) -> list[Appended | TetherError]:
-    """Run the script; an empty list means: ask the archive."""
+    """Run the script; an empty list means: ask the archive, and call again with ``is_new`` if it knows of none."""
     first = drafts[0]
     args: list[Any] = [
         user_id,
         device_id,
         "" if first.if_seq is None else first.if_seq,
-        "1" if first.retry else "",
+        "1" if first.retry and not is_new else "",
         settings.MAX_MESSAGES_PER_CONVERSATION,
         SENT_TTL_SECONDS,
         first.title,
@@ -239,7 +261,7 @@ def announce_appended(conversation_id: str, appended: list[tuple[Appended, Draft
     """Tell the members' sockets; those of one moment in one announcement."""
     new = [(where, draft) for where, draft in appended if not where.duplicate]
     if new:
-        entries = [Entry(where.seq, where.chain, "message", draft.body) for where, draft in new]
+        entries = [(where.seq, where.chain, "message", draft.body) for where, draft in new]
         tell_entries(new[-1][0].members, conversation_id, new[-1][0].epoch, entries)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import hiredis
 from redis.asyncio.connection import parse_url
@@ -29,12 +29,15 @@ OnReply = Callable[[Reply], None]
 Command = tuple[Any, ...]
 
 
-class Pending(NamedTuple):
+class Pending:
     """A command under way. ``instead`` gives the command to send where Redis does not know the script."""
 
-    future: "asyncio.Future[Reply]"
-    since: float
-    instead: Callable[[], Command] | None = None
+    def __init__(
+        self, future: "asyncio.Future[Reply]", since: float, instead: Callable[[], Command] | None = None
+    ) -> None:
+        self.future = future
+        self.since = since
+        self.instead = instead
 
 
 def unavailable() -> Unavailable:

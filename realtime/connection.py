@@ -42,6 +42,7 @@ class Connection:
         self.conversation_id = ""
         self.session = Session(settings.FLOW_WINDOW_BYTES)
         self._most_bytes = 2 * settings.FLOW_WINDOW_BYTES
+        self.on_revoked: Callable[[dict[str, str]], None] = _ignore
         self._write = write
         self._reader: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
@@ -197,7 +198,8 @@ class Connection:
 
     # -- what the layer says
 
-    def announced(self, message: dict[str, Any]) -> None:
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take an announcement where it arrives; the outbox writes when all of them are taken."""
         session = self.session
         match message["type"]:
             case "entries":
@@ -214,6 +216,9 @@ class Connection:
                     session.push(message["f"])
             case "doubt":
                 session.doubt()
+            case "revoked":
+                self.on_revoked(message)
+        self.wake()
 
     # -- frames out
 
@@ -292,6 +297,10 @@ class Connection:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
+
+
+def _ignore(revoked: dict[str, str]) -> None:
+    """Nobody listens to this socket's layer yet; the node polls for revocations too."""
 
 
 def packed(out: list[bytes]) -> list[bytes]:

@@ -123,17 +123,10 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         connection = Connection(self.node, identity, frame.device_id, self._write)
         await connection.start(frame)
         self._inbox.connection = connection
-        self.channel_layer.listen(self.channel_name, self._announced)
+        connection.on_revoked = self.revoke
+        self.channel_layer.listen(self.channel_name, connection.hear)
         connection.session.doubt()  # what was announced before we listened
         await self.node.tell_presence(identity.user_id)
-
-    def _announced(self, message: dict[str, Any]) -> None:
-        """Take an announcement where it arrives; the outbox writes when all of them are taken."""
-        if message["type"] == "revoked":
-            self.revoke(message)
-        elif self.connection is not None:
-            self.connection.announced(message)
-            self.connection.wake()
 
     def revoke(self, revoked: dict[str, str]) -> None:
         """Close with 4401 if the revocation is about this socket's user, login, token or device."""

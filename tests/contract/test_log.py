@@ -36,7 +36,7 @@ async def test_entries_are_numbered_from_one_without_a_gap() -> None:
 async def test_a_thousand_at_once_are_appended_in_the_order_in_which_they_were_given() -> None:
     talk = await new_talk()
     drafts = [a_draft(talk, f"c{number}") for number in range(1000)]
-    drafts[500] = drafts[500]._replace(retry=True)  # asks on its own
+    drafts[500].retry = True  # asks on its own
     done = await append_drafts(talk.conversation_id, talk.user_id, "phone", drafts + drafts[:700])
     places = [(each.seq, each.duplicate) for each in done if isinstance(each, Appended)]
     assert places == [(n + 1, False) for n in range(1000)] + [(n + 1, True) for n in range(700)]
