@@ -170,8 +170,8 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _close(self, code: CloseCode, reason: str, retry_after: float | None) -> None:
         logger.info("socket.closed_by_us", connection_id=self.connection_id, code=int(code), reason=reason)
-        if self._worker is not None and code == CloseCode.UNAUTHENTICATED:
-            await asyncio.wait([self._worker], timeout=LAST_ANSWER_SECONDS)
+        if code == CloseCode.UNAUTHENTICATED:
+            await self._inbox.finish(LAST_ANSWER_SECONDS)
         if self.connection is not None:
             self.connection.flush()
         self._write(outgoing.bye(int(code), reason, retry_after or 0))

@@ -86,6 +86,12 @@ class Inbox:
         elif self._worker is None:
             self._worker = self._loop.create_task(self._work(), name="socket")
 
+    async def finish(self, seconds: float) -> None:
+        """Wait for the answer to what is being handled, at most so long; what is queued behind it is not begun."""
+        self.is_closed = True
+        if self._worker is not None:
+            await asyncio.wait([self._worker], timeout=seconds)
+
     async def stop(self) -> None:
         """Take no more; end what is under way."""
         self.is_closed = True
