@@ -428,9 +428,17 @@ def _members(flat: list[bytes]) -> dict[str, str]:
 
 def _turns(rows: list[Any]) -> list[TurnView]:
     return [
-        TurnView(turn_id.decode(), attempt, status.decode(), n, text.decode(), orjson.loads(interrupts))
-        for turn_id, attempt, status, n, text, interrupts in rows
+        TurnView(turn_id.decode(), attempt, status.decode(), n, text.decode(), _open_interrupts(status, asked, answers))
+        for turn_id, attempt, status, n, text, asked, answers in rows
     ]
+
+
+def _open_interrupts(status: bytes, asked: bytes, answers: bytes) -> list[dict[str, Any]]:
+    """Return the questions that nobody has answered yet, where the turn waits for that."""
+    if status != b"waiting":
+        return []
+    answered = {answer["interrupt_id"] for answer in orjson.loads(b"[%b]" % answers)}
+    return [interrupt for interrupt in orjson.loads(asked) if interrupt["id"] not in answered]
 
 
 async def history(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from conversations import devices, feed, keys, log, services, store
+from conversations import control, devices, feed, keys, log, services, store
 from conversations.announce import tell_users
 from conversations.errors import Forbidden, UnknownCommand
 from conversations.events import time_text
@@ -184,6 +184,35 @@ async def _set_draft(call: Call) -> dict[str, Any]:
     return {}
 
 
+async def _cancel(call: Call) -> dict[str, Any]:
+    cancelling = await control.cancel_turn(
+        conversation_id=call.conversation_id,
+        user_id=call.user_id,
+        device_id=call.device_id,
+        turn_id=call.args.turn_id or "",
+        once=call.id,
+    )
+    if not cancelling.node:
+        await call.node.runner.forget_steps(call.conversation_id, cancelling.turn_id)
+        call.node.runner.start_soon(call.conversation_id)  # what stood behind it may go on
+    return {"turn_id": cancelling.turn_id}
+
+
+async def _answer(call: Call) -> dict[str, Any]:
+    answering = await control.answer_turn(
+        conversation_id=call.conversation_id,
+        user_id=call.user_id,
+        device_id=call.device_id,
+        turn_id=call.args.turn_id,
+        interrupt_id=call.args.interrupt_id,
+        value=call.args.value,
+        once=call.id,
+    )
+    if answering.is_due:
+        call.node.runner.start_soon(call.conversation_id, call.args.turn_id, answering.attempts)
+    return {}
+
+
 async def _list_devices(call: Call) -> dict[str, Any]:
     here = {device["device_id"]: device["node"] for device in await call.node.registry.devices(call.user_id)}
     user = await User.objects.aget(pk=call.user_id)
@@ -231,6 +260,8 @@ HANDLERS: dict[str, Handler] = {
     "rename": _rename,
     "mark_read": _mark_read,
     "set_draft": _set_draft,
+    "cancel": _cancel,
+    "answer": _answer,
     "list_devices": _list_devices,
     "revoke_device": _revoke_device,
 }

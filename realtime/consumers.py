@@ -195,15 +195,21 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 
 class TurnConsumer(AsyncConsumer):  # type: ignore[misc]
-    """Every node hosts one. What the sweep finds due arrives as `turn.due`; the turn outlives this handler."""
+    """Every node hosts one. What the sweep finds due arrives as `turn.due`, what others cancelled as `turn.cancel`;
+    the turn outlives these handlers.
+    """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scope = scope
+        handlers = {"turn.due": self.turn_due, "turn.cancel": self.turn_cancel}
         while True:
             message = await receive()
-            if message["type"] != "turn.due":
+            if message["type"] not in handlers:
                 return
-            self.turn_due(message)
+            handlers[message["type"]](message)
 
     def turn_due(self, message: dict[str, Any]) -> None:
         self.scope["runner"].start_soon(message["conversation_id"])
+
+    def turn_cancel(self, message: dict[str, Any]) -> None:
+        self.scope["runner"].hear_cancel(message["c"], message["t"], message["d"])

@@ -18,7 +18,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from conversations import feed, keys, log, revocations, store
-from conversations.announce import tell_users
+from conversations.announce import node_group, tell_users
 from conversations.archive import Archiver
 from conversations.assistant.service import Assistant
 from conversations.errors import TetherError
@@ -87,6 +87,7 @@ class Node:
         self._last_revocation, _ = await revocations.read_since("")
         from .consumers import TurnConsumer  # a consumer needs the node; only here does the node need a consumer
 
+        await self._listen()
         turn_consumer = TurnConsumer()
         scope = {"type": "channel", "runner": self.runner}
         for name, work in {
@@ -104,6 +105,17 @@ class Node:
         self.ready = True
         logger.info("node.started", node=self.name)
         return lines
+
+    async def _listen(self) -> None:
+        """Join the group of this node's name: what others tell it goes to its turn consumer."""
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        layer.listen(channel, self._told)
+        await layer.group_add(node_group(self.name), channel)
+
+    def _told(self, message: dict[str, Any]) -> None:
+        if message["type"] != "doubt":  # what was lost comes with the turns' next writes
+            self._due.put_nowait(message)
 
     async def drain(self) -> None:
         """Take no more, hand the turns back, say goodbye to every socket, and stop. The listener is closed before."""

@@ -24,11 +24,11 @@ from langchain_core.messages import (
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
-from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
 from . import context
 from .answer import ANSWER_BYTES, clean
+from .approval import ask_person
 from .models import SILENCE_SECONDS, EmptyAnswer, prompt_characters
 from .scripted import ScriptedModel, asked, parse_command
 
@@ -167,8 +167,7 @@ def use_tools(state: State) -> dict[str, Any]:
     calls = last.tool_calls if isinstance(last, AIMessage) else []
     answers = []
     for call in calls:
-        value = interrupt({"tool": call["name"], "args": call["args"]})
-        content = "approved" if value is True else "declined"
+        content = "approved" if ask_person(call) else "declined"
         answers.append(ToolMessage(content, tool_call_id=call["id"], id=f"{call['id']}-answer"))
     return {"messages": answers}
 
