@@ -30,7 +30,7 @@ class Fault:
         return asdict(self)
 
 
-def make_plan(*, seed: int, faults: int) -> list[Fault]:
+def make_plan(*, seed: int, faults: int, longest_seconds: float = 20) -> list[Fault]:
     """Return the run's faults. Each kind comes at least once, where there are faults enough."""
     dice = random.Random(seed)
     kinds = [*KINDS[:faults], *dice.choices(KINDS, list(SHARES.values()), k=max(0, faults - len(KINDS)))]
@@ -45,7 +45,7 @@ def make_plan(*, seed: int, faults: int) -> list[Fault]:
                 number,
                 kind,
                 dice.randrange(1000),
-                round(dice.uniform(low, high), 2),
+                round(min(dice.uniform(low, high), longest_seconds), 2),
                 round(dice.uniform(*GAP_SECONDS), 2),
                 # Every other one: the others strike while the cluster is ill already.
                 kind in ("kill", "drain") and seen[kind] % 2 == 1,

@@ -29,13 +29,14 @@ Say = Callable[[str], None]
 
 
 class Options(NamedTuple):
-    """``minutes``: no more faults after that; 0: as long as the plan takes."""
+    """``minutes``: no more faults after that; 0: as long as the plan takes. ``longest``: of one fault, in seconds."""
 
     seed: int = 1
     faults: int = 100
     conversations: int = 8
     minutes: float = 0
     nodes: int = NODES
+    longest: float = 20
 
 
 def run_chaos(
@@ -59,7 +60,7 @@ def run_chaos(
 
 
 async def _run(options: Options, say: Say, history: History, folder: Path, plan: list[Fault] | None) -> Verdict:
-    plan = plan or make_plan(seed=options.seed, faults=options.faults)
+    plan = plan or make_plan(seed=options.seed, faults=options.faults, longest_seconds=options.longest)
     steps = folder / "steps"
     steps.mkdir(parents=True)
     stack = Stack(folder, nodes=options.nodes, SCRIPTED_STEPS_FILE=str(steps), **ENVIRONMENT)

@@ -26,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--conversations", type=int, default=8, help="how many at the same time (default 8)")
         parser.add_argument("--minutes", type=float, default=0, help="no more faults after that (default: no limit)")
         parser.add_argument("--nodes", type=int, default=3, help="how many (default 3)")
+        parser.add_argument("--longest", type=float, default=20, help="seconds that a fault lasts at most (default 20)")
         parser.add_argument("--history", type=Path, help="a file for everything that happened, as JSON lines")
         parser.add_argument("--keep", type=Path, help="a new folder for the cluster's data and logs, which stays")
 
