@@ -12,6 +12,7 @@ from django.conf import settings
 from . import turns
 from .announce import tell_users
 from .errors import TurnCancelled, Unavailable
+from .lease import Lease, clock_seconds
 from .turns import Claim
 
 PIECE_SECONDS = 0.04
@@ -34,6 +35,7 @@ class PieceWriter:
         self.said: list[str] = []
         self._claimed = claimed
         self._cancelled = cancelled or asyncio.get_running_loop().create_future()
+        self._lease = Lease(claimed.asked_at)
         self._text: list[str] = []
         self._news = asyncio.Event()
         self._written = 0
@@ -42,6 +44,7 @@ class PieceWriter:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self._lease.enter()  # the graph runs in a copy of this context
         self._task = asyncio.get_running_loop().create_task(self._write(), name="pieces")
         return self
 
@@ -105,7 +108,9 @@ class PieceWriter:
         renew_seconds = settings.LEASE_SECONDS / 3
         while True:
             try:
-                await asyncio.wait_for(self._news.wait(), renew_seconds)
+                # Not wait_for: in Python 3.11 it may swallow the cancellation that ends this task.
+                async with asyncio.timeout(renew_seconds):
+                    await self._news.wait()
             except TimeoutError:
                 await self._store([])
                 continue
@@ -122,14 +127,17 @@ class PieceWriter:
     async def _store(self, pieces: list[str]) -> None:
         """Retry with the same numbers until Redis answers: a repeat is a success. Raises Fenced."""
         while True:
+            asked_at = clock_seconds()
             try:
-                return await turns.add_pieces(self._claimed, self._written + 1, pieces)
+                await turns.add_pieces(self._claimed, self._written + 1, pieces)
+                self._lease.renewed(asked_at)
+                return
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
             except TurnCancelled as cancelled:
                 if not self._cancelled.done():
                     self._cancelled.set_result(cancelled.device_id)
-                return None
+                return
 
 
 def _seen(graph: asyncio.Task[Any]) -> None:

@@ -15,8 +15,10 @@ from django.conf import settings
 from . import control, turns
 from .assistant.outcome import Drained, Job, Outcome
 from .assistant.service import Assistant
+from .contact import Contact
 from .errors import Fenced, Forbidden, TurnCancelled, Unavailable
 from .events import encode_body, preview_of
+from .faults import point
 from .feed import teller
 from .messages import find_message, load_transcript
 from .pieces import PieceWriter
@@ -26,7 +28,10 @@ SWEEP_SECONDS = 0.5
 DRAIN_GRACE_SECONDS = 0.3
 RETRY_SECONDS = 0.2
 READ_AGAIN_SECONDS = 1.0
+# A lease that ends without a new checkpoint or piece may be the turn's own doing: after so many it is given up.
+MOST_LAPSES = 3
 FAULT = "Something went wrong on the server. Please ask again; the operators find the reason in the log."
+LAPSED = "The answer was given up: three servers in a row stopped while they worked on it. Please ask in another way."
 
 T = TypeVar("T")
 
@@ -43,6 +48,7 @@ class TurnRunner:
         self._jobs: dict[str, Claim] = {}
         self._cancelled: dict[str, asyncio.Future[str]] = {}  # the device, once one has cancelled
         self._draining = False
+        self._contact = Contact()
 
     @property
     def running(self) -> int:
@@ -79,10 +85,17 @@ class TurnRunner:
             cancelled.set_result(device_id)
 
     async def find_due(self) -> list[str]:
-        """Return conversations with a turn to claim that this node does not run already."""
-        if self._draining or self.running >= settings.MAX_TURNS:
+        """Return conversations with a turn to claim that this node does not run already.
+
+        A full node asks all the same: that is how it knows that Redis is there.
+        """
+        if self._draining:
             return []
-        return [each for each in await turns.find_due() if each not in self._running]
+        due = await turns.find_due()
+        self._contact.heard()
+        if self.running >= settings.MAX_TURNS:
+            return []
+        return [each for each in due if each not in self._running]
 
     async def drain(self) -> None:
         """Stop claiming, ask the graphs to stop at their next step, cancel them soon after, hand the leases back."""
@@ -104,7 +117,7 @@ class TurnRunner:
                 if head is None:
                     return
                 turn_id, attempts = head
-            claimed = await turns.claim(conversation_id, turn_id, attempts, self.node)
+            claimed = await turns.claim(conversation_id, turn_id, attempts, self.node, patient=self._contact.is_fresh)
             if isinstance(claimed, Missed):
                 if claimed.cancelled:
                     await self._end_cancelled(conversation_id, claimed.turn_id)
@@ -134,7 +147,10 @@ class TurnRunner:
     async def _run(self, claimed: Claim) -> None:
         logger.info("turn.started", **_ids(claimed), node=self.node)
         try:
-            await self._run_and_finish(claimed)
+            if claimed.lapses >= MOST_LAPSES:
+                await self._give_up(claimed)
+            else:
+                await self._run_and_finish(claimed)
         except asyncio.CancelledError:
             await self._hand_back(claimed)
             raise
@@ -145,6 +161,8 @@ class TurnRunner:
             logger.warning("turn.interrupted", **_ids(claimed))
         except (Fenced, Forbidden):
             logger.info("turn.lost", **_ids(claimed))
+        except TurnCancelled as cancelled:  # while it was given up
+            await self._finish(claimed, Outcome("cancelled", cancelled_by=cancelled.device_id))
         except Exception:
             # A fault of ours would come again at each attempt: the turn fails, and the conversation goes on.
             logger.exception("turn.fault", **_ids(claimed))
@@ -161,20 +179,41 @@ class TurnRunner:
         await _persistently(lambda: turns.release(claimed))
         logger.info("turn.handed_back", **_ids(claimed))
 
+    async def _give_up(self, claimed: Claim) -> None:
+        """Fail a turn whose leases lapse again and again, without running any of it."""
+        logger.error("turn.given_up", **_ids(claimed), lapses=claimed.lapses)
+        # Its state itself may be what kills: it is looked at once, and where that was too much, no more.
+        if claimed.lapses == MOST_LAPSES:
+            async with PieceWriter(claimed) as writer:
+                job = await self._job(claimed, writer)
+                try:
+                    await self._assistant.end_turn(job, text="", status="failed")
+                except (Fenced, Unavailable):
+                    raise
+                except Exception:
+                    logger.exception("turn.not_ended", **_ids(claimed))
+        await self._finish(claimed, Outcome(status="failed", error=LAPSED))
+        await self.forget_steps(claimed.conversation_id, claimed.turn_id)
+
+    async def _job(self, claimed: Claim, writer: PieceWriter) -> Job:
+        """Return what is to be answered. Reading it may take long; the writer keeps the lease meanwhile."""
+        conversation_id, seq = claimed.conversation_id, claimed.seq
+        return Job(
+            conversation_id=conversation_id,
+            turn_id=claimed.turn_id,
+            attempt=claimed.attempt,
+            user_id=claimed.user_id,
+            username="",
+            seq=seq,
+            text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
+        )
+
     async def _run_and_finish(self, claimed: Claim) -> None:
         conversation_id, seq = claimed.conversation_id, claimed.seq
         job: Job | None = None
         async with PieceWriter(claimed, self._cancelled[conversation_id]) as writer:
             try:
-                job = Job(
-                    conversation_id=conversation_id,
-                    turn_id=claimed.turn_id,
-                    attempt=claimed.attempt,
-                    user_id=claimed.user_id,
-                    username="",
-                    seq=seq,
-                    text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
-                )
+                job = await self._job(claimed, writer)
                 answers = await self._answers(claimed)
                 outcome: Outcome = await writer.guard(
                     self._assistant.run(
@@ -209,6 +248,7 @@ class TurnRunner:
             return
         if outcome.status != "done" and job is not None:
             await self._assistant.end_turn(job, text=outcome.text, status=outcome.status)
+        point("turn.ended")
         await self._finish(claimed, outcome)
         await self.forget_steps(claimed.conversation_id, claimed.turn_id)
 

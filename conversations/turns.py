@@ -14,6 +14,8 @@ from .announce import tell_entries, tell_users
 from .batching import batcher
 from .errors import Fenced, TurnCancelled
 from .events import Entry, encode_body
+from .faults import point
+from .lease import clock_seconds
 from .marks import find_marked
 
 MOST_DUE = 500
@@ -31,6 +33,9 @@ class Claim(NamedTuple):
     interrupts: list[dict[str, Any]]
     members: list[str]
     answers: list[dict[str, Any]] = []  # {interrupt_id, value}; never changed
+    # Leases in a row that ended without a new checkpoint or piece, this node's clock when the claim was sent.
+    lapses: int = 0
+    asked_at: float = 0.0
 
 
 class Missed(NamedTuple):
@@ -49,18 +54,25 @@ def lease_ms() -> int:
     return int(settings.LEASE_SECONDS * 1000)
 
 
-async def claim(conversation_id: str, turn_id: str, attempts: int, node: str) -> Claim | Missed:
-    """Take the turn if it is the conversation's next, due, and had ``attempts`` so far; log `turn.started`."""
+async def claim(
+    conversation_id: str, turn_id: str, attempts: int, node: str, *, patient: bool = False
+) -> Claim | Missed:
+    """Take the turn if it is the conversation's next, due, and had ``attempts`` so far; log `turn.started`.
+
+    ``patient``: not if another node's lease on it has lapsed, which may still be there (contact.py).
+    """
+    asked_at = clock_seconds()
     body = encode_body("turn.started", {"turn_id": turn_id, "attempt": attempts + 1, "node": node})
     more = [keys.turn(conversation_id, turn_id), keys.pieces(conversation_id, turn_id)]
     reply = await batcher().submit(
         "claim",
         log.conversation_keys(conversation_id, *more),
-        [conversation_id, turn_id, attempts, node, lease_ms(), body],
+        [conversation_id, turn_id, attempts, node, lease_ms(), body, "1" if patient else ""],
     )
     if reply[0] == 0:
         return Missed(reply[1].decode(), reply[2], reply[3] == 1, reply[3] == 2)
-    _, epoch, seq, chain, user, message_seq, declined_by, interrupts, members, answers = reply
+    point("turn.claim")
+    _, epoch, seq, chain, user, message_seq, declined_by, interrupts, members, answers, lapses = reply
     claimed = Claim(
         conversation_id,
         turn_id,
@@ -71,6 +83,8 @@ async def claim(conversation_id: str, turn_id: str, attempts: int, node: str) ->
         orjson.loads(interrupts),
         [member.decode() for member in members],
         orjson.loads(b"[%b]" % answers),
+        lapses,
+        asked_at,
     )
     tell_entries(
         claimed.members,
@@ -110,6 +124,8 @@ async def add_pieces(claimed: Claim, first: int, pieces: list[str]) -> None:
     )
     if reply == 0:
         raise Fenced(claimed.turn_id)
+    if pieces:
+        point("turn.pieces")
     for n, text in enumerate(pieces, start=first):
         tell_users(claimed.members, piece_message(claimed, n, text))
     if reply != 1:
@@ -213,6 +229,7 @@ async def _fenced(name: str, claimed: Claim, more: list[str], args: list[Any], k
     if reply[0] == b"CANCELLED":
         raise TurnCancelled(reply[1].decode())
     log.checked(reply)
+    point(f"turn.{name}")
     if reply[0] == b"DUPLICATE":
         return
     entries = [

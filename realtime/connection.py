@@ -182,7 +182,9 @@ class Connection:
 
     def beat(self, frame: frames.Heartbeat) -> None:
         """Answer with the heads, and read again what the client's cursors show to be missing."""
-        settled = self.session.has_arrived() or time.monotonic() - self._sent_at > QUIET_SECONDS
+        settled = self.session.has_arrived(frame.frames)
+        if frame.frames is None and not settled:  # a client that confirms elsewhere, or not yet
+            settled = time.monotonic() - self._sent_at > QUIET_SECONDS
         for conversation_id, cursor in (frame.cursors or {}).items():
             self.session.claims(conversation_id, Cursor(cursor.epoch, cursor.seq, cursor.chain or ""), settled=settled)
         position = _position(frame.feed)

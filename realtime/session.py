@@ -380,8 +380,13 @@ class Session:
             opened.cursor = cursor
             self._ask(conversation_id, opened)
 
-    def has_arrived(self) -> bool:
-        """Whether the client has confirmed every frame."""
+    def has_arrived(self, frames: int | None = None) -> bool:
+        """Whether the client has confirmed every frame; with ``frames``, whether it already had when it said so.
+
+        A heartbeat may have waited behind slow work: what was sent and confirmed since then, its cursors lack.
+        """
+        if frames is not None and frames < self._confirmed + len(self._sent):
+            return False
         return not self._sent and not self.out
 
     def cursors(self) -> dict[str, dict[str, Any]]:

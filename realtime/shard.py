@@ -131,7 +131,9 @@ class Shard:
             self._subscribed_to.add(channel)
             self._subscriber_wire().send("SUBSCRIBE", channel)
         try:
-            await asyncio.wait_for(confirmed.wait(), SUBSCRIBE_SECONDS)
+            # Not wait_for: in Python 3.11 it may swallow a cancellation.
+            async with asyncio.timeout(SUBSCRIBE_SECONDS):
+                await confirmed.wait()
         except TimeoutError:
             logger.warning("layer.not_subscribed_yet")
 

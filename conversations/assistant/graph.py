@@ -26,6 +26,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
 from typing_extensions import TypedDict
 
+from conversations.lease import hold_lease
+
 from . import context
 from .answer import ANSWER_BYTES, clean
 from .approval import ask_person
@@ -101,11 +103,15 @@ async def take_step(state: State, config: RunnableConfig) -> dict[str, Any]:
     number = state["steps_done"] + 1
     await asyncio.sleep(settings.SCRIPTED_DELAY_MS / 1000)
     if settings.SCRIPTED_STEPS_FILE:
-        _write_step(Path(settings.SCRIPTED_STEPS_FILE), number, config["configurable"].get("attempt", 1))
+        settled = config["configurable"]
+        await hold_lease()
+        _write_step(Path(settings.SCRIPTED_STEPS_FILE), number, settled.get("attempt", 1), settled.get("turn_id", ""))
     return {"steps_done": number}
 
 
-def _write_step(path: Path, number: int, attempt: int) -> None:
+def _write_step(path: Path, number: int, attempt: int, turn_id: str) -> None:
+    if path.is_dir():  # a file for each turn, where several run at once
+        path = path / turn_id
     # An effect outside cannot be in one transaction with its checkpoint. A takeover therefore looks first
     # whether the step that it finds unfinished has had its effect already.
     if attempt > 1 and path.exists() and path.read_text().split()[-1:] == [str(number)]:

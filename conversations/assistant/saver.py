@@ -25,6 +25,7 @@ from redisvl.query import FilterQuery  # type: ignore[import-untyped]
 from redisvl.query.filter import FilterExpression, Num, Tag  # type: ignore[import-untyped]
 
 from conversations import store
+from conversations.faults import point
 
 from . import keys
 from .fence import run, run_fenced, ttl_ms
@@ -97,6 +98,7 @@ class FencedRedisSaver(AsyncRedisSaver):
             [f"{prefix}{ns}:{id_}", writes + parent, prefix + parent],
             [ns, id_, settled.get("turn_id") or "", document],
         )
+        point("checkpoint.stored")
         return _config(thread_id, ns, id_)
 
     def _document(
@@ -153,6 +155,7 @@ class FencedRedisSaver(AsyncRedisSaver):
             [keys.prefix(thread_id) + name, keys.writes_prefix(thread_id) + name],
             [int(replace), int(waits), *fields],
         )
+        point("checkpoint.task_stored")
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return one checkpoint, the newest without a checkpoint_id; refreshes its time to live."""

@@ -110,7 +110,10 @@ class Assistant:
             raise Drained from None
         except (Fenced, Unavailable):
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # A cancellation that nobody asked this task for is the graph's own failure.
+            if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
+                raise
             _log_failure(job, error)
             title = context.title_of(job.text) if job.seq == 1 else ""
             return Outcome("failed", text="".join(said), error=explain(error), title=title)
@@ -226,7 +229,7 @@ def _open_calls(snapshot: StateSnapshot) -> list[BaseMessage]:
     return [message for message in context.answer_open_calls(messages) if id(message) not in known]
 
 
-def _log_failure(job: Job, error: Exception) -> None:
+def _log_failure(job: Job, error: BaseException) -> None:
     """Log the kind of the failure and, if unexpected, where it was; never its text, which may hold content."""
     place = None
     if not is_expected(error) and error.__traceback__ is not None:

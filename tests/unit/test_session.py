@@ -311,3 +311,20 @@ def test_a_closed_conversation_sends_nothing() -> None:
     world.say(0)
     world.announce_next(0)
     assert sent(world) == []
+
+
+def test_a_heartbeat_that_waited_while_more_was_sent_and_confirmed_brings_nothing_twice() -> None:
+    log, session = Log(), Session(WINDOW_BYTES)
+    session.open(CONVERSATION, START)
+    session.page(session.reads.popleft(), log.read(START, WINDOW_BYTES))
+    before = Cursor(*log.head)
+    for frames in (1, 2):  # `opened`, then an entry that the heartbeat's sender has not seen
+        session.sent(sum(map(len, session.out)))
+        session.out.clear()
+        session.confirm(frames)
+        if frames == 1:
+            session.entries(*log.append()[1])
+    session.claims(CONVERSATION, before, settled=session.has_arrived(1))
+    assert not session.reads
+    session.claims(CONVERSATION, before, settled=session.has_arrived(2))
+    assert session.reads
