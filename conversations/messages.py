@@ -1,5 +1,6 @@
 """Saying something: check, append, announce, and queue the turn. And reading back what was said."""
 
+import os
 from itertools import count
 from typing import Any
 from uuid import uuid4
@@ -15,14 +16,23 @@ from .models import Event
 from .threads import mapped_errors
 
 TRANSCRIPT_MESSAGES = 40
-# Ids are names, not secrets: the front is this process' own, the rest counts.
-_OWN_FRONT = str(uuid4())[:24]
+_own_front = ""
 _numbers = count(1)
+
+
+def _take_front() -> None:
+    global _own_front
+    _own_front = str(uuid4())[:24]
+
+
+# Ids are names, not secrets: the front is this process' own, the rest counts.
+_take_front()
+os.register_at_fork(after_in_child=_take_front)
 
 
 def new_id() -> str:
     """Return a new UUID (version 4 in form)."""
-    return f"{_OWN_FRONT}{next(_numbers):012x}"
+    return f"{_own_front}{next(_numbers):012x}"
 
 
 def draft_message(

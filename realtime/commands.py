@@ -1,13 +1,13 @@
 """The commands: membership first, then the arguments, then the verb. A repeat within 24 h gets the first result."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from conversations import control, devices, feed, keys, log, services, store
 from conversations.announce import tell_users
-from conversations.errors import Forbidden, UnknownCommand
+from conversations.errors import Forbidden, InvalidMessage, UnknownCommand
 from conversations.events import time_text
 from conversations.models import User
 from conversations.threads import in_database, mapped_errors
@@ -51,34 +51,50 @@ async def run(connection: "Connection", command: Command) -> bytes:
     call = Call(connection, command, conversation_id)
     # The first result of this user's own command; what it was about may be gone since.
     kept = await _kept(call) if command.command in HANDLERS and command.command not in READ_ONLY else None
-    if kept is not None:
-        return outgoing.result(call.id, call.command, kept)
+    if kept is not None and kept.is_of(command):
+        return outgoing.result(call.id, call.command, kept.data)
     if conversation_id and command.command not in LOOK_FOR_THEMSELVES:
         await log.check_member(conversation_id, call.user_id)
     handler = HANDLERS.get(command.command)
     if handler is None:
         raise UnknownCommand("This server does not have this command.")
+    if kept is not None:  # else it would not be carried out, and be told that it was
+        raise InvalidMessage("This id was used for another command.")
     call.args = parse_args(command)
     if command.command == "get_history":
         return await _history(call)
     if command.command in READ_ONLY:
         return outgoing.result(call.id, call.command, await handler(call))
-    return outgoing.result(call.id, call.command, await _once(call, handler))
+    return outgoing.result(call.id, call.command, await _once(call, command, handler))
 
 
-async def _once(call: Call, handler: Handler) -> dict[str, Any]:
+class Kept(NamedTuple):
+    """A command's first result, and which command that was."""
+
+    command: str
+    conversation_id: str | None
+    data: dict[str, Any]
+
+    def is_of(self, command: Command) -> bool:
+        """Whether this command may be the same one; a repeat may name the conversation that the first one did not."""
+        ids = {self.conversation_id, command.conversation_id} - {None}
+        return command.command == self.command and len(ids) <= 1
+
+
+async def _once(call: Call, command: Command, handler: Handler) -> dict[str, Any]:
     """Carry out and keep the result. What a handler logs is logged once by the same id, whoever dies between."""
     data = await handler(call)
     with store.mapped_errors():
         key = keys.command(call.user_id, call.id)
-        await store.client().set(key, orjson.dumps(data), ex=KEPT_SECONDS, nx=True)
+        kept = orjson.dumps([command.command, command.conversation_id, data])
+        await store.client().set(key, kept, ex=KEPT_SECONDS, nx=True)
     return data
 
 
-async def _kept(call: Call) -> dict[str, Any] | None:
+async def _kept(call: Call) -> Kept | None:
     with store.mapped_errors():
         kept = await store.client().get(keys.command(call.user_id, call.id))
-    return None if kept is None else dict(orjson.loads(kept))
+    return None if kept is None else Kept(*orjson.loads(kept))
 
 
 async def _new_conversation(call: Call) -> dict[str, Any]:
