@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import orjson
 
-from . import keys, log, restoring, store
+from . import keys, log, people, restoring, store
 from .errors import TetherError
 from .events import TITLE_CHARACTERS, encode_body, preview_of
 from .feed import teller
@@ -15,6 +15,7 @@ from .models import Event
 from .threads import mapped_errors
 
 TRANSCRIPT_MESSAGES = 40
+OVERHEARD_MESSAGES = 20
 # Ids are names, not secrets: the front is this process' own, the rest counts.
 _OWN_FRONT = str(uuid4())[:24]
 _numbers = count(1)
@@ -97,10 +98,34 @@ async def find_message(conversation_id: str, seq: int) -> str:
     return str(orjson.loads(body)["data"]["content"])
 
 
-async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
-    """Return the newest messages before a seq as {role, content}, oldest first, to rebuild a lost state from.
+async def find_overheard(conversation_id: str, seq: int) -> tuple[tuple[str, str], ...]:
+    """Return what was said without asking the assistant since it was asked before, as (name, text), oldest first."""
+    said, _ = await log.history(conversation_id, "", before_seq=seq, limit=OVERHEARD_MESSAGES)
+    heard: list[dict[str, Any]] = []
+    for message in reversed(said):
+        if message["role"] != "user":
+            continue
+        if "turn_id" in message:
+            break
+        heard.append(message)
+    names = await people.names({message["author"] for message in heard})
+    return tuple((names.get(message["author"], ""), message["content"]) for message in reversed(heard))
 
-    Raises Unavailable.
+
+async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
+    """Return the newest messages before a seq as {role, content, name, addressed}, oldest first.
+
+    To rebuild a lost state from. Names are there where several people have spoken. Raises Unavailable.
     """
     messages, _ = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+    authors = {message["author"] for message in messages if message["role"] == "user"}
+    names = await people.names(authors) if len(authors) > 1 else {}
+    return [
+        {
+            "role": message["role"],
+            "content": message["content"],
+            "name": names.get(message["author"], ""),
+            "addressed": "turn_id" in message,
+        }
+        for message in messages
+    ]

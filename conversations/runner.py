@@ -12,13 +12,13 @@ from uuid import uuid4
 import structlog
 from django.conf import settings
 
-from . import turns
+from . import people, turns
 from .assistant.outcome import Drained, Job, Outcome
 from .assistant.service import Assistant
 from .errors import Fenced, Forbidden, Unavailable
 from .events import encode_body, preview_of
 from .feed import teller
-from .messages import find_message, load_transcript
+from .messages import find_message, find_overheard, load_transcript
 from .pieces import PieceWriter
 from .turns import Claim, Missed
 
@@ -135,14 +135,19 @@ class TurnRunner:
     async def _run_and_finish(self, claimed: Claim) -> None:
         conversation_id, seq = claimed.conversation_id, claimed.seq
         async with PieceWriter(claimed) as writer:
+            username: str = ""
+            overheard: tuple[tuple[str, str], ...] = ()
+            if len(claimed.members) > 1:
+                username, overheard = await writer.guard(_patiently(claimed, lambda: _company(claimed)))
             job = Job(
                 conversation_id=conversation_id,
                 turn_id=claimed.turn_id,
                 attempt=claimed.attempt,
                 user_id=claimed.user_id,
-                username="",
+                username=username,
                 seq=seq,
                 text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
+                overheard=overheard,
             )
             answers = await self._declined(claimed)
             outcome: Outcome = await writer.guard(
@@ -208,6 +213,11 @@ def _finished(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
     if outcome.error:
         data["error"] = outcome.error
     return encode_body("turn.finished", data)
+
+
+async def _company(claimed: Claim) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the name of whoever asks, and what people said to each other since somebody asked last."""
+    return await people.name(claimed.user_id), await find_overheard(claimed.conversation_id, claimed.seq)
 
 
 async def _patiently(claimed: Claim, read: Callable[[], Awaitable[T]]) -> T:

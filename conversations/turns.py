@@ -103,6 +103,7 @@ async def add_pieces(claimed: Claim, first: int, pieces: list[str]) -> None:
     )
     if reply == 0:
         raise Fenced(claimed.turn_id)
+    claimed.members[:] = [member.decode() for member in reply]  # people come and go while an answer is written
     for n, text in enumerate(pieces, start=first):
         tell_users(claimed.members, piece_message(claimed, n, text))
 

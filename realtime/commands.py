@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from conversations import devices, feed, keys, log, services, store
+from conversations import devices, feed, keys, log, memberships, services, store
 from conversations.announce import tell_users
 from conversations.errors import Forbidden, UnknownCommand
 from conversations.events import time_text
@@ -212,8 +212,36 @@ async def _revoke_device(call: Call) -> dict[str, Any]:
     return {}
 
 
-# A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more.
-LOOK_FOR_THEMSELVES = {"delete", "restore"}
+# A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more. And whoever
+# left is no member, but may ask once more whether it was done.
+LOOK_FOR_THEMSELVES = {"delete", "restore", "leave"}
+
+
+async def _invite(call: Call) -> dict[str, Any]:
+    await memberships.invite_member(
+        user_id=call.user_id, conversation_id=call.conversation_id, username=call.args.username, once=call.id
+    )
+    return {}
+
+
+async def _remove_member(call: Call) -> dict[str, Any]:
+    await memberships.remove_member(
+        user_id=call.user_id,
+        conversation_id=call.conversation_id,
+        username=call.args.username,
+        device_id=call.device_id,
+        once=call.id,
+    )
+    return {}
+
+
+async def _leave(call: Call) -> dict[str, Any]:
+    await memberships.leave_conversation(
+        user_id=call.user_id, conversation_id=call.conversation_id, device_id=call.device_id, once=call.id
+    )
+    return {}
+
+
 READ_ONLY = {"list_conversations", "get_history", "list_devices", "typing"}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,
@@ -231,6 +259,9 @@ HANDLERS: dict[str, Handler] = {
     "rename": _rename,
     "mark_read": _mark_read,
     "set_draft": _set_draft,
+    "invite": _invite,
+    "remove_member": _remove_member,
+    "leave": _leave,
     "list_devices": _list_devices,
     "revoke_device": _revoke_device,
 }

@@ -16,7 +16,11 @@ class Drained(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt at one turn. ``seq`` is that of the user's message in the log."""
+    """One attempt at one turn. ``seq`` is that of the user's message in the log.
+
+    ``username`` is empty where the user is alone with the assistant. ``overheard`` is what people said before, not to
+    the assistant: (name, text).
+    """
 
     conversation_id: str
     turn_id: str
@@ -25,6 +29,7 @@ class Job:
     username: str
     seq: int
     text: str
+    overheard: tuple[tuple[str, str], ...] = ()
 
 
 class Sink(Protocol):

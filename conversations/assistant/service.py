@@ -24,6 +24,7 @@ from .graph import build_graph
 from .models import explain, is_expected, make_model
 from .outcome import Drained, Job, Outcome, Sink, answer_of, done, ended, waiting
 from .saver import FencedRedisSaver
+from .speakers import spoken
 
 logger = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ class Assistant:
         if head_turn == job.turn_id:
             return await self._take_over(job, sink, answers or {})
         messages = [] if head_turn is not None or job.seq <= 1 else _rebuilt(await load_transcript())
-        return await self._stream(job, sink, {"messages": [*messages, _said(job)]})
+        return await self._stream(job, sink, {"messages": [*messages, *_input(job, rebuilt=bool(messages))]})
 
     async def _take_over(self, job: Job, sink: Sink, answers: dict[str, Any]) -> Outcome:
         """Go on with a turn that an earlier attempt began."""
@@ -187,17 +188,30 @@ def _metadata(snapshot: StateSnapshot) -> dict[str, Any]:
 
 def _said(job: Job) -> HumanMessage:
     # Its id is the turn's, so that a message handed in twice is still one.
-    return HumanMessage(job.text, id=f"{job.turn_id}-said")
+    return spoken(job.text, message_id=f"{job.turn_id}-said", name=job.username)
+
+
+def _input(job: Job, *, rebuilt: bool) -> list[BaseMessage]:
+    """Return what the person asks, after what was said to others since; a rebuilt state holds that already."""
+    heard = () if rebuilt else job.overheard
+    others = [
+        spoken(text, message_id=f"{job.turn_id}-heard-{number}", name=name, overheard=True)
+        for number, (name, text) in enumerate(heard)
+    ]
+    return [*others, _said(job)]
 
 
 def _rebuilt(transcript: list[dict[str, Any]]) -> list[BaseMessage]:
     """Return what people and the assistant have said; notes of the system are not for the model."""
-    kinds: dict[str, type[HumanMessage | AIMessage]] = {"user": HumanMessage, "assistant": AIMessage}
-    return [
-        kinds[each["role"]](each["content"], id=f"transcript-{number}")
-        for number, each in enumerate(transcript)
-        if each["role"] in kinds and each["content"]
-    ]
+    rebuilt: list[BaseMessage] = []
+    for number, each in enumerate(transcript):
+        message_id = f"transcript-{number}"
+        if each["role"] == "assistant" and each["content"]:
+            rebuilt.append(AIMessage(each["content"], id=message_id))
+        elif each["role"] == "user" and each["content"]:
+            name, overheard = each.get("name", ""), not each.get("addressed", True)
+            rebuilt.append(spoken(each["content"], message_id=message_id, name=name, overheard=overheard))
+    return rebuilt
 
 
 def _open_ends(snapshot: StateSnapshot, job: Job, mine: bool) -> list[BaseMessage]:

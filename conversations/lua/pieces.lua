@@ -1,6 +1,6 @@
 -- Add pieces of the answer under the fence, and renew the lease. KEYS[8] turn, KEYS[9] pieces.
 -- ARGV: conversation, turn, attempt, lease_ms, number of the first piece, pieces... (none: only renew).
--- A piece that is there already is a success. Returns 1, or 0 if the attempt is over.
+-- A piece that is there already is a success. Returns who is a member now, or 0 if the attempt is over.
 if not holds(KEYS[8], ARGV[2], ARGV[3]) then return 0 end
 local now = now_ms()
 redis.call('ZADD', DUE, now + ARGV[4], ARGV[1])
@@ -12,4 +12,4 @@ for index = 6, #ARGV do
   end
 end
 if have > 0 then redis.call('HSETNX', KEYS[8], 'first_piece_ms', now) end
-return 1
+return redis.call('HKEYS', MEMBERS)
