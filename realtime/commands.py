@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from conversations import devices, feed, keys, log, memberships, services, store
+from conversations import devices, feed, keys, log, memberships, search, services, store
 from conversations.announce import tell_users
 from conversations.errors import Forbidden, UnknownCommand
 from conversations.events import time_text
@@ -184,6 +184,16 @@ async def _set_draft(call: Call) -> dict[str, Any]:
     return {}
 
 
+async def _search(call: Call) -> dict[str, Any]:
+    return await search.search_messages(
+        user_id=call.user_id,
+        query=call.args.query,
+        conversation_id=call.conversation_id,
+        before=call.args.before or "",
+        limit=call.args.limit,
+    )
+
+
 async def _list_devices(call: Call) -> dict[str, Any]:
     here = {device["device_id"]: device["node"] for device in await call.node.registry.devices(call.user_id)}
     user = await User.objects.aget(pk=call.user_id)
@@ -242,7 +252,7 @@ async def _leave(call: Call) -> dict[str, Any]:
     return {}
 
 
-READ_ONLY = {"list_conversations", "get_history", "list_devices", "typing"}
+READ_ONLY = {"search", "list_conversations", "get_history", "list_devices", "typing"}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,
     "list_conversations": _list_conversations,
@@ -262,6 +272,7 @@ HANDLERS: dict[str, Handler] = {
     "invite": _invite,
     "remove_member": _remove_member,
     "leave": _leave,
+    "search": _search,
     "list_devices": _list_devices,
     "revoke_device": _revoke_device,
 }
