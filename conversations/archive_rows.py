@@ -19,6 +19,7 @@ from .events import Entry
 from .faults import point
 from .models import Conversation, Event, Member, Message, Turn
 from .seats import settle_seats
+from .words_index import insert_messages
 
 ROWS_AT_ONCE = 500
 SHORT_TEXT = 200
@@ -88,7 +89,7 @@ def _insert(pages: list[ParsedPage], is_careful: bool) -> None:
     if not any(each.entries for each in pages):
         return
     insert_rows(Event, EVENT_FIELDS, [row for each in pages for row in _event_rows(each)])
-    insert_rows(Message, MESSAGE_FIELDS, [row for each in pages for row in _message_rows(each, is_careful)])
+    insert_messages(MESSAGE_FIELDS, [row for each in pages for row in _message_rows(each, is_careful)])
     store_turns([(each.page, [body for _, body, _ in each.entries]) for each in pages])
 
 

@@ -19,7 +19,7 @@ from .errors import InvalidMessage
 from .events import message_item
 from .models import Conversation, Member, Message
 from .threads import in_database
-from .words_index import FTS, INDEX, RUN, SPACELESS, TABLE, pairs, prepare
+from .words_index import FTS, INDEX, RUN, SPACELESS, TABLE, pairs
 
 # A word as the index has it: letters of one kind.
 WORD = re.compile(rf"[{SPACELESS}]+|[^\W_{SPACELESS}]+")
@@ -61,10 +61,12 @@ async def search_messages(
         return {"items": [], "more": False}
     # First what is fresh: it may be archived meanwhile, and is then found twice, not never.
     fresh = await _find_fresh(user_id, conversation_id, asked)
-    at = await in_database(_place, mark) if mark else None
-    hits = [] if at else _after(fresh, mark)
-    if hits is None:  # what the client has last is gone, and with it the place to go on from
-        return {"items": [], "more": False}
+    at, hits = None, _after(fresh, mark)
+    if mark is not None and hits is None:  # it is archived
+        at, hits = await in_database(_place, mark), []
+        if at is None:  # everything from there on was erased
+            return {"items": [], "more": False}
+    assert hits is not None
     known = {(hit.conversation_id, hit.seq) for hit in hits}
     for _ in range(MOST_ROUNDS):
         rows = await in_database(_find_archived, user_id, conversation_id, asked, at, ROWS)
@@ -100,7 +102,7 @@ def _mark(before: str) -> tuple[str, int] | None:
 
 
 def _after(fresh: list[Hit], mark: tuple[str, int] | None) -> list[Hit] | None:
-    """Return the fresh hits that follow the mark."""
+    """Return the fresh hits that follow the mark, None where it is none of them."""
     if mark is None:
         return fresh
     places = [(hit.conversation_id, hit.seq) for hit in fresh]
@@ -108,6 +110,7 @@ def _after(fresh: list[Hit], mark: tuple[str, int] | None) -> list[Hit] | None:
 
 
 def _place(mark: tuple[str, int]) -> int | None:
+    # The one before it, where it was erased itself.
     rows = Message.objects.filter(conversation_id=mark[0], seq__lte=mark[1])
     return rows.order_by("-seq").values_list("pk", flat=True).first()
 
@@ -146,7 +149,6 @@ async def _unarchived(conversation_ids: list[str]) -> list[str]:
 def matching(asked: Query, hits: list[Hit]) -> list[Hit]:
     """Return the hits that have every word, in their order: by an index in memory, of the archive's own kind."""
     with closing(sqlite3.connect(":memory:")) as database:
-        prepare(database)
         database.execute(FTS)
         rows = ((number, pairs(hit.content)) for number, hit in enumerate(hits))
         database.executemany(f"INSERT INTO {INDEX}(rowid, words) VALUES (?, ?)", rows)

@@ -9,14 +9,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from conversations import keys, log, services
-from conversations.archive_insert import Values, insert_rows
+from conversations.archive_insert import Values
 from conversations.archive_rows import MESSAGE_FIELDS
 from conversations.errors import InvalidMessage
 from conversations.messages import append_draft, draft_message
-from conversations.models import Conversation, Message
+from conversations.models import Conversation
 from conversations.search import parse, search_messages, snippet_of
 from conversations.threads import in_database
-from conversations.words_index import INDEX, TABLE, ensure, pairs
+from conversations.words_index import INDEX, TABLE, ensure, insert_messages, pairs, plain_words
 from tests.archive_kit import Talk, archive_all, new_talk, redis
 from tests.contract.test_memberships import invite, leave, new_person, remove
 
@@ -190,23 +190,22 @@ async def test_one_conversation_can_be_searched_alone() -> None:
 
 async def test_messages_from_before_the_index_are_in_it() -> None:
     talk = await new_talk()
-    await say(talk, "old tea")
+    await say(talk, "old tea", "旧茶，去北京")
     await archive_all()
     await in_database(make_index_anew)
     await redis().flushall()
-    assert await found(talk, "tea") == [1]
+    assert [await found(talk, query) for query in ("tea", "北京")] == [[1], [2]]
 
 
 def make_index_anew() -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.execute(f"DROP TRIGGER {INDEX}_in")
             cursor.execute(f"DROP TRIGGER {INDEX}_out")
             cursor.execute(f"DROP TABLE {INDEX}")
         else:
-            cursor.execute(f"ALTER TABLE {TABLE} DROP COLUMN words")
             cursor.execute(f"DROP TRIGGER {INDEX}_keep ON {TABLE}")
-            cursor.execute(f"DROP FUNCTION {INDEX}_keep, {INDEX}_of")
+            cursor.execute(f"DROP FUNCTION {INDEX}_keep")
+            cursor.execute(f"ALTER TABLE {TABLE} DROP COLUMN words, DROP COLUMN said")
             cursor.execute(f"DROP TEXT SEARCH CONFIGURATION {INDEX}")
             cursor.execute(f"DROP TEXT SEARCH DICTIONARY {INDEX}_stem")
     ensure("default")
@@ -224,6 +223,12 @@ def test_a_snippet_is_what_stands_around_the_first_word() -> None:
 def test_pairs_leave_everything_else_as_it_is() -> None:
     assert pairs("plain café") == "plain café"
     assert pairs("去北京 ok").split() == ["去北", "北京", "京", "ok"]
+
+
+def test_words_that_stand_apart_already_are_not_sent_twice() -> None:
+    assert plain_words("as it is") is None
+    assert (plain_words("e-mail: a_b@c.d") or "").split() == ["e", "mail", "a", "b", "c", "d"]
+    assert (plain_words("É去北京。") or "").split() == ["é", "去北", "北京", "京"]
 
 
 async def test_a_word_is_found_quickly_among_many_messages() -> None:
@@ -255,7 +260,7 @@ def fill(talk: Talk, count: int) -> None:
         message_id = values.uuid(str(uuid4()))
         rows.append((conversation, seq, message_id, "user", talk.user_id, "d", "", None, "complete", text, at))
     with transaction.atomic():
-        insert_rows(Message, MESSAGE_FIELDS, rows)
+        insert_messages(MESSAGE_FIELDS, rows)
     Conversation.objects.filter(pk=talk.conversation_id).update(archived_seq=count)
 
 
