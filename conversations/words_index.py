@@ -25,12 +25,14 @@ TABLE = Message._meta.db_table
 INDEX = f"{TABLE}_words"
 ROWS = 500
 
-KIND = "fts5(words, content='', detail=none, columnsize=0, tokenize='porter unicode61')"
+KIND = "fts5(words, content='', detail=none, tokenize='porter unicode61')"
 FTS = f"CREATE VIRTUAL TABLE {INDEX} USING {KIND}"
 # Not by a trigger: FTS5 writes out what it has gathered before each, which costs four times as much.
 FILL_ON_SQLITE = f"INSERT INTO {INDEX}(rowid, words) SELECT id, pairs(content) FROM {TABLE} WHERE id > %s"
+# Only what is in it: to take out anything else would spoil the index.
 FORGET_ON_SQLITE = (
-    f"CREATE TRIGGER IF NOT EXISTS {INDEX}_out AFTER DELETE ON {TABLE} BEGIN "
+    f"CREATE TRIGGER IF NOT EXISTS {INDEX}_out AFTER DELETE ON {TABLE} "
+    f"WHEN EXISTS (SELECT 1 FROM {INDEX}_docsize WHERE id = old.id) BEGIN "
     f"INSERT INTO {INDEX}({INDEX}, rowid, words) VALUES ('delete', old.id, pairs(old.content)); END"
 )
 # `said` only carries the words to the trigger and is never kept; null: as the content has them.

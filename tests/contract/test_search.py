@@ -13,7 +13,7 @@ from conversations.archive_insert import Values
 from conversations.archive_rows import MESSAGE_FIELDS
 from conversations.errors import InvalidMessage
 from conversations.messages import append_draft, draft_message
-from conversations.models import Conversation
+from conversations.models import Conversation, Message
 from conversations.search import parse, search_messages, snippet_of
 from conversations.threads import in_database
 from conversations.words_index import INDEX, TABLE, ensure, insert_messages, pairs, plain_words
@@ -195,6 +195,17 @@ async def test_messages_from_before_the_index_are_in_it() -> None:
     await in_database(make_index_anew)
     await redis().flushall()
     assert [await found(talk, query) for query in ("tea", "北京")] == [[1], [2]]
+
+
+async def test_a_message_that_is_not_in_the_index_can_be_deleted_and_the_others_are_still_found() -> None:
+    talk = await new_talk()
+    about = {"conversation_id": talk.conversation_id, "role": "user", "author": talk.user_id, "at": timezone.now()}
+    await Message.objects.acreate(**about, seq=900, message_id=uuid4(), content="written by somebody else")
+    await Message.objects.all().adelete()
+    await say(talk, "tea")
+    await archive_all()
+    await redis().flushall()
+    assert await found(talk, "tea") == [1]
 
 
 def make_index_anew() -> None:
