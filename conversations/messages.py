@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import orjson
 
-from . import keys, log, restoring, store
+from . import keys, log, people, restoring, store
 from .errors import TetherError
 from .events import TITLE_CHARACTERS, encode_body, preview_of
 from .feed import teller
@@ -108,9 +108,19 @@ async def find_message(conversation_id: str, seq: int) -> str:
 
 
 async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
-    """Return the newest messages before a seq as {role, content}, oldest first, to rebuild a lost state from.
+    """Return the newest messages before a seq as {role, content, name, addressed}, oldest first.
 
-    Raises Unavailable.
+    To rebuild a lost state from. Names are there where several people have spoken. Raises Unavailable.
     """
     messages, _ = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+    authors = {message["author"] for message in messages if message["role"] == "user"}
+    names = await people.names(authors) if len(authors) > 1 else {}
+    return [
+        {
+            "role": message["role"],
+            "content": message["content"],
+            "name": names.get(message["author"], ""),
+            "addressed": "turn_id" in message,
+        }
+        for message in messages
+    ]

@@ -12,7 +12,7 @@ from uuid import uuid4
 import structlog
 from django.conf import settings
 
-from . import control, turns
+from . import control, people, turns
 from .assistant.outcome import Drained, Job, Outcome
 from .assistant.service import Assistant
 from .contact import Contact
@@ -203,7 +203,7 @@ class TurnRunner:
             turn_id=claimed.turn_id,
             attempt=claimed.attempt,
             user_id=claimed.user_id,
-            username="",
+            username=await writer.guard(_patiently(claimed, lambda: _speaker(claimed))),
             seq=seq,
             text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
         )
@@ -288,6 +288,11 @@ def _finished(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
     if outcome.cancelled_by:
         data["device_id"] = outcome.cancelled_by
     return encode_body("turn.finished", data)
+
+
+async def _speaker(claimed: Claim) -> str:
+    """Return the name of whoever asks; empty where they are alone with the assistant."""
+    return await people.name(claimed.user_id) if len(claimed.members) > 1 else ""
 
 
 async def _patiently(claimed: Claim, read: Callable[[], Awaitable[T]]) -> T:

@@ -126,10 +126,12 @@ async def add_pieces(claimed: Claim, first: int, pieces: list[str]) -> None:
         raise Fenced(claimed.turn_id)
     if pieces:
         point("turn.pieces")
+    members, cancelled_by = reply
+    claimed.members[:] = [member.decode() for member in members]  # people come and go while an answer is written
     for n, text in enumerate(pieces, start=first):
         tell_users(claimed.members, piece_message(claimed, n, text))
-    if reply != 1:
-        raise TurnCancelled(reply.decode())
+    if cancelled_by:
+        raise TurnCancelled(cancelled_by.decode())
 
 
 def piece_message(claimed: Claim, n: int, text: str) -> dict[str, Any]:

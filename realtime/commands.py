@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from conversations import control, devices, feed, keys, log, services, store
+from conversations import control, devices, feed, keys, log, memberships, search, services, store
 from conversations.announce import tell_users
 from conversations.errors import Forbidden, InvalidMessage, UnknownCommand
 from conversations.events import time_text
@@ -229,6 +229,16 @@ async def _answer(call: Call) -> dict[str, Any]:
     return {}
 
 
+async def _search(call: Call) -> dict[str, Any]:
+    return await search.search_messages(
+        user_id=call.user_id,
+        query=call.args.query,
+        conversation_id=call.conversation_id,
+        before=call.args.before or "",
+        limit=call.args.limit,
+    )
+
+
 async def _list_devices(call: Call) -> dict[str, Any]:
     here = {device["device_id"]: device["node"] for device in await call.node.registry.devices(call.user_id)}
     user = await User.objects.aget(pk=call.user_id)
@@ -257,9 +267,35 @@ async def _revoke_device(call: Call) -> dict[str, Any]:
     return {}
 
 
-# A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more.
-LOOK_FOR_THEMSELVES = {"delete", "restore"}
-READ_ONLY = {"list_conversations", "get_history", "list_devices", "typing"}
+async def _invite(call: Call) -> dict[str, Any]:
+    await memberships.invite_member(
+        user_id=call.user_id, conversation_id=call.conversation_id, username=call.args.username, once=call.id
+    )
+    return {}
+
+
+async def _remove_member(call: Call) -> dict[str, Any]:
+    await memberships.remove_member(
+        user_id=call.user_id,
+        conversation_id=call.conversation_id,
+        username=call.args.username,
+        device_id=call.device_id,
+        once=call.id,
+    )
+    return {}
+
+
+async def _leave(call: Call) -> dict[str, Any]:
+    await memberships.leave_conversation(
+        user_id=call.user_id, conversation_id=call.conversation_id, device_id=call.device_id, once=call.id
+    )
+    return {}
+
+
+# A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more. And whoever
+# left is no member, but may ask once more whether it was done.
+LOOK_FOR_THEMSELVES = {"delete", "restore", "leave"}
+READ_ONLY = {"search", "list_conversations", "get_history", "list_devices", "typing"}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,
     "list_conversations": _list_conversations,
@@ -278,6 +314,10 @@ HANDLERS: dict[str, Handler] = {
     "set_draft": _set_draft,
     "cancel": _cancel,
     "answer": _answer,
+    "invite": _invite,
+    "remove_member": _remove_member,
+    "leave": _leave,
+    "search": _search,
     "list_devices": _list_devices,
     "revoke_device": _revoke_device,
 }

@@ -28,7 +28,7 @@ from typing_extensions import TypedDict
 
 from conversations.lease import hold_lease
 
-from . import context
+from . import context, speakers
 from .answer import ANSWER_BYTES, clean
 from .approval import ask_person
 from .models import SILENCE_SECONDS, EmptyAnswer, prompt_characters
@@ -159,9 +159,11 @@ async def _gather(model: BaseChatModel, prompt: list[BaseMessage], silence: floa
 
 def _prompt(messages: list[BaseMessage], summary: str, room: int) -> list[BaseMessage]:
     """Return what the model is shown: instruction, summary, and the newest messages that fit its room."""
-    instruction = f"{INSTRUCTION}\n\nEarlier in this conversation:\n{summary}" if summary else INSTRUCTION
+    instruction = f"{INSTRUCTION}\n\n{speakers.INSTRUCTION}" if speakers.has_several(messages) else INSTRUCTION
+    if summary:
+        instruction += f"\n\nEarlier in this conversation:\n{summary}"
     start = context.split_window(messages, room)
-    return [SystemMessage(instruction), *messages[start:]]
+    return [SystemMessage(instruction), *map(speakers.shown, messages[start:])]
 
 
 def use_tools(state: State) -> dict[str, Any]:

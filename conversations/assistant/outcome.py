@@ -17,7 +17,10 @@ class Drained(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt at one turn. ``seq`` is that of the user's message in the log."""
+    """One attempt at one turn. ``seq`` is that of the user's message in the log.
+
+    ``username`` is empty where the user is alone with the assistant.
+    """
 
     conversation_id: str
     turn_id: str

@@ -25,6 +25,7 @@ from .graph import build_graph
 from .models import explain, is_expected, make_model
 from .outcome import Drained, Job, Outcome, Sink, answer_of, done, ended, waiting
 from .saver import FencedRedisSaver, HeadTurn
+from .speakers import spoken
 
 logger = structlog.get_logger(__name__)
 
@@ -80,7 +81,7 @@ class Assistant:
 
     async def _since(self, job: Job, head: HeadTurn) -> list[BaseMessage]:
         """Return what the state lacks of what came before the turn: calls left open, and what the log alone knows."""
-        between = await read_between(job.conversation_id, head, job.seq)
+        between = await read_between(job.conversation_id, head, job.seq, has_company=bool(job.username))
         calls = _open_calls(await self.graph.aget_state(_config(job))) if between.is_cut else []
         return [*calls, *between.said]
 
@@ -209,17 +210,20 @@ def _metadata(snapshot: StateSnapshot) -> dict[str, Any]:
 
 def _said(job: Job) -> HumanMessage:
     # Its id is the turn's, so that a message handed in twice is still one.
-    return HumanMessage(job.text, id=f"{job.turn_id}-said")
+    return spoken(job.text, message_id=f"{job.turn_id}-said", name=job.username)
 
 
 def _rebuilt(transcript: list[dict[str, Any]]) -> list[BaseMessage]:
     """Return what people and the assistant have said; notes of the system are not for the model."""
-    kinds: dict[str, type[HumanMessage | AIMessage]] = {"user": HumanMessage, "assistant": AIMessage}
-    return [
-        kinds[each["role"]](each["content"], id=f"transcript-{number}")
-        for number, each in enumerate(transcript)
-        if each["role"] in kinds and each["content"]
-    ]
+    rebuilt: list[BaseMessage] = []
+    for number, each in enumerate(transcript):
+        message_id = f"transcript-{number}"
+        if each["role"] == "assistant" and each["content"]:
+            rebuilt.append(AIMessage(each["content"], id=message_id))
+        elif each["role"] == "user" and each["content"]:
+            name, overheard = each.get("name", ""), not each.get("addressed", True)
+            rebuilt.append(spoken(each["content"], message_id=message_id, name=name, overheard=overheard))
+    return rebuilt
 
 
 def _open_calls(snapshot: StateSnapshot) -> list[BaseMessage]:

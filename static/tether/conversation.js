@@ -13,7 +13,8 @@ const NOTICES = new Set(["history.cleared", "topic.switched", "member.joined", "
 export class Conversation {
   title = "";
   topic = "";
-  members = [];
+  members = []; // {user_id, username, role}
+  names = new Map(); // user_id -> username
   messages = []; // by seq
   notices = []; // by seq: {seq, at, kind, data}
   turns = new Map(); // unfinished: turn_id -> {turn_id, attempt, expected, node, status, n, text, previous, interrupts}
@@ -26,10 +27,11 @@ export class Conversation {
   generation = 0; // counts what makes older answers of the server worthless
   #finished = new Set();
 
-  /** start: what the page was painted with: {title, topic, cursor, messages, more}. */
+  /** start: what the page was painted with: {title, topic, members, cursor, messages, more}. */
   constructor(id, start = {}) {
     this.id = id;
     Object.assign(this, start);
+    this.#meet(this.members);
   }
 
   apply(frame) {
@@ -122,7 +124,21 @@ export class Conversation {
     "conversation.renamed": ({ title }) => (this.title = title),
     "conversation.deleted": () => (this.deleted = true),
     "topic.switched": ({ topic }) => (this.topic = topic),
+    "member.joined": ({ user_id, username, role }) => {
+      const others = this.members.filter((member) => member.user_id !== user_id);
+      this.#meet([...others, { user_id, username, role }]);
+    },
+    "member.left": ({ user_id: gone, owner }) => {
+      const staying = this.members.filter((member) => member.user_id !== gone);
+      this.#meet(staying.map((member) => (member.user_id === owner ? { ...member, role: "owner" } : member)));
+    },
   };
+
+  /** Take who is in it now; the names of those who were stay known. */
+  #meet(members) {
+    this.members = members;
+    for (const { user_id: id, username } of members) if (username) this.names.set(id, username);
+  }
 
   #notice({ seq, at, data }, kind) {
     this.notices.push({ kind, seq, at, data: data ?? {} });
@@ -175,7 +191,8 @@ export class Conversation {
     this.notices = [];
     this.deleted = false;
     this.refused = null;
-    Object.assign(this, { title, topic, more, reason, members: members ?? [] });
+    Object.assign(this, { title, topic, more, reason });
+    this.#meet(members ?? []);
     this.messages = [...messages].sort((a, b) => a.seq - b.seq);
     this.cursor = head;
     this.live = false; // an `opened` follows

@@ -44,7 +44,7 @@ export class Thread {
     const lines = conversation.lines();
     const turns = [...conversation.turns.values()];
     const pending = this.#client.outbox.of(conversation.id);
-    reconcile(find("#lines"), lines, LINES);
+    reconcile(find("#lines"), lines, this.#lines);
     reconcile(find("#writing"), turns, this.#turns);
     reconcile(find("#pending"), pending, this.#pending);
     this.#renderTyping(conversation);
@@ -58,8 +58,25 @@ export class Thread {
     const typing = this.#client.typing.get(conversation.id);
     const shown = typing && typing.until > Date.now() && typing.device_id !== this.#client.ready?.device_id;
     find("#typing").hidden = !shown;
-    write(find("#typing"), shown ? say("typing") : "");
+    const other = shown && typing.user_id !== this.#client.userId;
+    const words = other ? say("typing_other", { username: this.#name(typing.user_id) }) : say("typing");
+    write(find("#typing"), shown ? words : "");
   }
+
+  #name(userId) {
+    return this.#shown.names.get(String(userId)) ?? say("former_member");
+  }
+
+  #lines = {
+    key: (line) => (line.kind === "message" ? `m${line.seq}` : `n${line.seq}`),
+    make: (line) => clone(line.kind === "message" ? "message" : "notice"),
+    update: (element, line) => {
+      if (line.kind !== "message") return showNotice(element, line);
+      const { role, author } = line.message;
+      const other = role === "user" && String(author) !== this.#client.userId;
+      showMessage(element, line.message, other ? this.#name(author) : "");
+    },
+  };
 
   #pending = {
     key: (entry) => `p${entry.client_id}`,
@@ -164,18 +181,16 @@ export class Thread {
   }
 }
 
-const LINES = {
-  key: (line) => (line.kind === "message" ? `m${line.seq}` : `n${line.seq}`),
-  make: (line) => clone(line.kind === "message" ? "message" : "notice"),
-  update: (element, line) => (line.kind === "message" ? showMessage(element, line.message) : showNotice(element, line)),
-};
-
-function showMessage(element, message) {
-  if (element.shows === message) return; // messages do not change
-  element.shows = message;
+/** other: the name of whoever said it, where that is not the reader. */
+function showMessage(element, message, other) {
+  if (element.shows === message && element.author === other) return; // messages do not change
+  Object.assign(element, { shows: message, author: other });
   element.dataset.role = message.role;
   element.dataset.status = message.status;
-  write(find(".who", element), say(message.role === "user" ? "you" : message.role));
+  const who = find(".who", element);
+  element.toggleAttribute("data-other", Boolean(other));
+  who.classList.toggle("visually-hidden", !other);
+  write(who, other || say(message.role === "user" ? "you" : message.role));
   write(find(".text", element), message.content);
   write(find(".note", element), message.status === "complete" ? "" : say(`message_${message.status}`));
   showTime(find("time", element), message.at);
