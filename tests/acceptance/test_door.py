@@ -28,10 +28,10 @@ BUILT = {
     "invite": {"username": "mallory"},
     "remove_member": {"username": "alice"},
     "search": {"query": "alice"},
-}
-LATER = {
     "cancel": {"turn_id": str(uuid4())},
     "answer": {"turn_id": str(uuid4()), "interrupt_id": "i1", "value": True},
+}
+LATER = {
     "regenerate": {"message_id": str(uuid4())},
     "edit": {"message_id": str(uuid4()), "content": "x"},
     "fork": {"seq": 1},
