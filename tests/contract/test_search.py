@@ -118,7 +118,9 @@ async def test_pages_follow_each_other_without_a_gap_or_a_repeat() -> None:
     assert seen == list(range(12, 0, -1))
 
 
-@pytest.mark.parametrize("before", ["x", "1/2", f"{uuid4()}/x", f"{uuid4()}/"])
+@pytest.mark.parametrize(
+    "before", ["x", "1/2", f"{uuid4()}/x", f"{uuid4()}/"], ids=["text", "numbers", "no number", "empty number"]
+)
 async def test_a_mark_that_is_none_is_refused(before: str) -> None:
     talk = await new_talk()
     with pytest.raises(InvalidMessage):
