@@ -10,7 +10,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup compile interpreted run test test-py test-postgres test-js lint bench demo soak screenshots lock docs docs-check chromium
+.PHONY: help setup compile interpreted run test test-py test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ demo: setup ## three demonstrations on three nodes, with counts, passed or faile
 
 bench: setup ## fan-out beside Socket.IO, and what else is measured
 	$(PY) -m bench
+
+chaos: setup ## 1,000 faults from a seed (SEED=…) while people talk, with counts, passed or failed; about half an hour
+	$(PY) manage.py chaos --faults 1000 --seed $${SEED:-1} --history var/chaos.jsonl
 
 soak: setup ## the acceptance tests at full length
 	SOAK=1 $(VENV)/pytest tests/acceptance --timeout 3600

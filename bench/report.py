@@ -202,6 +202,22 @@ def _failover(result: Result) -> str:
     return f"## The end of a node in the middle of its answers\n\n{table(head, rows)}"
 
 
+def _cancel(result: Result) -> str:
+    rows = [
+        [
+            run["model"],
+            run["cancels"],
+            run["conversations"],
+            *("{p50:.0f} / {p99:.0f}".format(**run[name]) for name in ("noted_ms", "ended_ms")),
+            verdict(run["ended_ms"]["p99"], at_most=200, unit=" ms"),
+        ]
+        for run in result["runs"]
+    ]
+    head = ["the model is", "cancels", "conversations at once", "`result`, ms p50 / p99"]
+    head += ["`turn.finished`, ms p50 / p99", "goal for p99"]
+    return f"## A cancel from another node\n\n{table(head, rows)}"
+
+
 def _start(result: Result) -> str:
     seconds = median(result["seconds"])
     row = [result["nodes"], result["model"], f"{seconds:.1f}", verdict(seconds, at_most=15, unit=" s")]
@@ -229,6 +245,7 @@ SECTIONS = {
     "resume": _resume,
     "memory": _memory,
     "failover": _failover,
+    "cancel": _cancel,
     "start": _start,
     "profile": _profile,
 }

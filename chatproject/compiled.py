@@ -4,10 +4,12 @@ They stay plain Python and run the same without; compiled they cost a third less
 headers. Imports nothing of Django, so that it can be asked before anything else is imported.
 """
 
+import json
 import shutil
 import sys
 import sysconfig
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,13 +36,15 @@ GROUP = "tether"  # names the library that all of them share
 SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
 
 
-def _library(module: str) -> Path:
-    return (ROOT / module).with_suffix(SUFFIX)
+def _libraries() -> list[Path]:
+    folders = (ROOT, *(ROOT / name for name in ("chatproject", "conversations", "realtime")))
+    return [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]
 
 
 def compiled() -> list[str]:
-    """Return the modules that this Python would import compiled."""
-    return [module for module in MODULES if _library(module).exists()]
+    """Return the modules that this Python would import compiled, also those that left the list since."""
+    names = [str(path.relative_to(ROOT)).removesuffix(SUFFIX) + ".py" for path in _libraries() if path.parent != ROOT]
+    return sorted(names)
 
 
 def describe() -> str:
@@ -48,9 +52,29 @@ def describe() -> str:
     return f"{number} modules compiled" if number else "interpreted, which is slower; `make compile` needs a C compiler"
 
 
+def _record() -> Path:
+    """Return where it is noted which sources the libraries were made from."""
+    return ROOT / f"{GROUP}__mypyc{SUFFIX}.json"
+
+
+def _digests() -> dict[str, str]:
+    return {module: sha256((ROOT / module).read_bytes()).hexdigest() for module in MODULES}
+
+
 def stale() -> list[str]:
-    """Return the modules that changed since they were compiled."""
-    return [module for module in compiled() if (ROOT / module).stat().st_mtime > _library(module).stat().st_mtime]
+    """Return the modules that changed since they were compiled.
+
+    By content: a deployment may bring files that are older than the library that was made here.
+    """
+    there = compiled()
+    if not there:
+        return []
+    try:
+        made_from = json.loads(_record().read_text())
+    except (OSError, ValueError):  # a build that was cut off
+        return there
+    now = _digests()
+    return [module for module in there if module not in now or made_from.get(module) != now[module]]
 
 
 def check() -> None:
@@ -61,23 +85,24 @@ def check() -> None:
 
 def clean() -> None:
     """Remove what was compiled, also of modules that are no longer in the list."""
-    for folder in (ROOT, *(ROOT / name for name in ("chatproject", "conversations", "realtime"))):
-        for path in folder.glob(f"*{SUFFIX}"):
-            path.unlink()
+    _record().unlink(missing_ok=True)
+    for path in _libraries():
+        path.unlink()
 
 
 def build() -> None:
     """Compile what changed, all modules together. Without a C compiler: say so, and leave them interpreted."""
-    shared = ROOT / f"{GROUP}__mypyc{SUFFIX}"
-    if shared.exists() and len(compiled()) == len(MODULES) and not stale():
+    if compiled() == sorted(MODULES) and not stale():
         return
     clean()
     if shutil.which("cc") is None and shutil.which("gcc") is None:
         print("no C compiler: Tether runs interpreted, which is slower", file=sys.stderr)
         return
     print("compiling the modules on the path of every message (half a minute) …", flush=True)
+    made_from = _digests()
     try:
         _compile()
+        _record().write_text(json.dumps(made_from))  # last: without it nothing that was made is believed
     except (Exception, SystemExit) as error:
         clean()
         print(f"they cannot be compiled here, so Tether runs interpreted, which is slower: {error}", file=sys.stderr)

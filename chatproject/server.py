@@ -22,9 +22,10 @@ from .websocket import NodeWebSocket
 
 # Between the loop and the archiver's thread: a message waits no longer than this for the other to let go.
 SWITCH_SECONDS = 0.0005
-DRAIN_SECONDS = 20
-# Most of what a busy node makes dies young; the defaults would look at all of it hundreds of times a second.
-GARBAGE_THRESHOLDS = (20_000, 20, 50)
+DRAIN_SECONDS = 15
+# Most of what a busy node makes dies young; the defaults would look at all of it hundreds of times a second. But a
+# socket that has left is a circle of objects, an old one: with rare full collections a node would keep them all.
+GARBAGE_THRESHOLDS = (20_000, 5, 2)
 
 
 class NodeServer(Server):  # type: ignore[misc]

@@ -23,13 +23,15 @@ def plain_text(data: bytes, start: int) -> tuple[str, int] | None:
     if len(data) < begin or data[start] != 0x81:
         return None
     length = data[start + 1] - 0x80
+    if length < 0 or length == 127:
+        return None
     if length == 126:
         begin += 2
         length = int.from_bytes(data[start + 2 : start + 4], "big")
         if length < 126:
             return None
     end = begin + length
-    if length < 0 or length == 127 or len(data) < end:
+    if len(data) < end:
         return None
     mask = data[begin - 4 : begin] * (length // 4 + 1)
     masked = int.from_bytes(data[begin:end], "little") ^ int.from_bytes(mask[:length], "little")

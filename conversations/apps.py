@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,6 +10,9 @@ class ConversationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from .receivers import connect_receivers  # models exist only now
+        from . import words_index  # models exist only now
+        from .receivers import connect_receivers
 
         connect_receivers()
+        connection_created.connect(words_index.on_connection, dispatch_uid="tether.words")
+        post_migrate.connect(words_index.after_migration, sender=self, dispatch_uid="tether.words.migrated")

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
+import orjson
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError
 
@@ -100,6 +101,7 @@ class Archiver:
     async def _copy_and_confirm(self, conversation_ids: list[str]) -> tuple[list[LogPage], int]:
         """Copy a page of each log; return the pages that were copied, and how many logs are archived whole now."""
         copied = await self._copy(conversation_ids)
+        await asyncio.gather(*(_tell_comings_and_goings(page) for page in copied))
         told = await asyncio.gather(*(_tell(page) for page in copied if _is_last(page)))
         whole = await confirm_pages(copied, {each for each in told if each})
         point("archive.confirmed")
@@ -165,6 +167,18 @@ def _archived_seq(row: Conversation | None) -> int:
 
 def _is_last(page: LogPage) -> bool:
     return not page.entries or page.entries[-1].seq == page.seq
+
+
+async def _tell_comings_and_goings(page: LogPage) -> None:
+    """Tell the feeds of those who came or went, for the same reason. A crash just here costs them a moment's list."""
+    for entry in page.entries:
+        if entry.kind not in ("member.joined", "member.left"):
+            continue
+        user_id = orjson.loads(entry.body)["data"]["user_id"]
+        if entry.kind == "member.joined" and user_id in page.members:
+            await feed.tell_joined(user_id, page.conversation_id, entry.seq)
+        elif entry.kind == "member.left" and user_id not in page.members:
+            await feed.tell_left(user_id, page.conversation_id, entry.seq)
 
 
 async def _tell(page: LogPage) -> str:

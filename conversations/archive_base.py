@@ -31,6 +31,7 @@ class Base:
     row: Conversation
     position: Position
     members: dict[str, str]
+    joined: dict[str, int]
     read: dict[str, int]
     unread: dict[str, int]
     newest: list[tuple[int, str]]
@@ -49,6 +50,7 @@ def load_base(conversation_id: str) -> Base | None:
         row,
         Position(row.epoch, row.archived_seq, row.archived_chain),
         members={str(each.user_id): each.role for each in memberships},
+        joined={str(each.user_id): each.joined_seq for each in memberships if each.joined_seq},
         read={str(each.user_id): each.read_seq for each in memberships},
         unread={str(each.user_id): count_unread(row, each.read_seq) for each in memberships},
         newest=[
@@ -121,6 +123,5 @@ def meta_of(base: Base) -> dict[str, Any]:
 
 
 def reads_of(base: Base) -> dict[str, int]:
-    return {f"r{user}": seq for user, seq in base.read.items()} | {
-        f"u{user}": count for user, count in base.unread.items()
-    }
+    facts = {"r": base.read, "u": base.unread, "j": base.joined}
+    return {f"{letter}{user}": number for letter, of in facts.items() for user, number in of.items()}

@@ -12,12 +12,16 @@ from django.db import connection
 from django.db.models import Model
 
 
-def insert_rows(model: type[Model], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+def insert_rows(
+    model: type[Model], names: Sequence[str], rows: list[tuple[Any, ...]], *, more: Sequence[str] = ()
+) -> None:
     """Insert rows of values in the order of these fields. Raises IntegrityError where one is there already.
+
+    ``more``: columns that the model does not know, after its fields.
 
     A list, since PostgreSQL answers no other question while it takes rows.
     """
-    table, columns = _quoted(model._meta.db_table), ", ".join(_column(model, name) for name in names)
+    table, columns = _quoted(model._meta.db_table), ", ".join([*(_column(model, name) for name in names), *more])
     with connection.cursor() as cursor, connection.wrap_database_errors:
         if connection.vendor == "postgresql":
             with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:

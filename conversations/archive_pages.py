@@ -34,6 +34,8 @@ class LogPage(NamedTuple):
     after: int
     entries: list[Entry]
     private: dict[int, bytes]  # seq -> facts that are not on the wire
+    members: dict[str, str]  # user id -> role
+    joined: dict[str, int]  # user id -> seq, of those who came later
 
 
 async def find_dirty(most: int) -> list[str]:
@@ -55,7 +57,8 @@ async def read_pages(archived: dict[str, int]) -> dict[str, LogPage | None]:
 def _page(conversation_id: str, reply: Any) -> LogPage | None:
     if not reply:
         return None
-    epoch, seq, chain, state, cleared, facts, reads, stamp, after, rows = reply
+    epoch, seq, chain, state, cleared, facts, flat_reads, stamp, after, rows, members = reply
+    reads = log.pairs(flat_reads)
     title, topic, language, count, preview, active_ms = (fact.decode() for fact in facts)
     return LogPage(
         conversation_id,
@@ -70,11 +73,13 @@ def _page(conversation_id: str, reply: Any) -> LogPage | None:
         int(count or 0),
         preview,
         int(active_ms or 0),
-        {reads[i][1:].decode(): int(reads[i + 1]) for i in range(0, len(reads), 2) if reads[i][:1] == b"r"},
+        {name[1:]: int(value) for name, value in reads.items() if name[0] == "r"},
         stamp,
         after,
         [Entry(number, hash_.decode(), kind.decode(), body) for number, hash_, kind, body, _ in rows],
         {number: private for number, _, _, _, private in rows if private},
+        log.pairs(members),
+        {name[1:]: int(value) for name, value in reads.items() if name[0] == "j"},
     )
 
 

@@ -18,6 +18,8 @@ from .archive_turns import store_turns
 from .events import Entry
 from .faults import point
 from .models import Conversation, Event, Member, Message, Turn
+from .seats import settle_seats
+from .words_index import insert_messages
 
 ROWS_AT_ONCE = 500
 SHORT_TEXT = 200
@@ -72,7 +74,7 @@ def store_pages(found: list[Found], *, is_careful: bool = False) -> Stored:
     with transaction.atomic():
         copied = [page for page, row in fitting if _move_head(page, row)]
         _insert([parsed[page.conversation_id] for page in copied], is_careful)
-        _move_reads(copied)
+        _follow_members(copied)
         point("archive.inserting")
     fits = {page.conversation_id for page, _ in fitting}
     return Stored(copied, [page for page, _ in found if page.conversation_id not in fits])
@@ -87,7 +89,7 @@ def _insert(pages: list[ParsedPage], is_careful: bool) -> None:
     if not any(each.entries for each in pages):
         return
     insert_rows(Event, EVENT_FIELDS, [row for each in pages for row in _event_rows(each)])
-    insert_rows(Message, MESSAGE_FIELDS, [row for each in pages for row in _message_rows(each, is_careful)])
+    insert_messages(MESSAGE_FIELDS, [row for each in pages for row in _message_rows(each, is_careful)])
     store_turns([(each.page, [body for _, body, _ in each.entries]) for each in pages])
 
 
@@ -191,13 +193,19 @@ def _client_ids(conversation_id: str, sent: set[tuple[str, str]]) -> set[tuple[s
     return set(found.exclude(client_id="").values_list("author", "client_id"))
 
 
-def _move_reads(pages: list[LogPage]) -> None:
-    """Move on those who have read further. Only who is behind is written: most have read nothing since."""
+def _follow_members(pages: list[LogPage]) -> None:
+    """Move on those who have read further, and seat or unseat those who came or went.
+
+    Only who is behind is written: most have read nothing since, and come and go seldom.
+    """
     reads = {page.conversation_id: page.reads for page in pages}
     members = Member.objects.filter(conversation_id__in=list(reads)).order_by("pk")
-    found = members.values_list("pk", "conversation_id", "user_id", "read_seq")
-    now = [(pk, reads[str(conversation)].get(str(user), 0), before) for pk, conversation, user, before in found]
+    found: list[Any] = list(
+        members.values_list("pk", "conversation_id", "user_id", "read_seq", "role", "left_seq", named=True)
+    )
+    now = [(row.pk, reads[str(row.conversation_id)].get(str(row.user_id), 0), row.read_seq) for row in found]
     raise_values(Member, "read_seq", [(pk, seq) for pk, seq, before in now if seq > before])
+    settle_seats([page for page in pages if page.entries], found)
 
 
 def drop_cleared(conversation_id: str, cleared_seq: int) -> None:

@@ -11,6 +11,7 @@
     │   └── RateLimited    RATE_LIMITED (retryable)
     ├── Unavailable        Redis or the database does not answer; UNAVAILABLE (retryable)
     ├── Fenced             this writer's attempt is no longer the current one; never reaches a client
+    ├── TurnCancelled      somebody has cancelled this turn; ``device_id`` says who; never reaches a client
     └── StartRefused       the node cannot start; its text is the one line to print
 
 Vendors' errors are mapped to these where they enter (`conversations/store.py`).
@@ -81,6 +82,12 @@ class Unavailable(TetherError):
 
 class Fenced(TetherError):
     pass
+
+
+class TurnCancelled(TetherError):
+    def __init__(self, device_id: str) -> None:
+        super().__init__("This turn was cancelled.")
+        self.device_id = device_id
 
 
 class StartRefused(TetherError):

@@ -32,17 +32,27 @@ class FeedPage(NamedTuple):
     entries: list[Entry] | None
 
 
-async def push(user_id: str, kind: str, data: dict[str, Any], *, head: int | None = None) -> bool:
+async def push(
+    user_id: str,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    head: int | None = None,
+    told: str = "",
+    gap_ms: int = LEAST_GAP_MS,
+) -> bool:
     """Add an entry to the user's feed and announce it. With a head: once for it, and at most once a second.
 
-    Returns False where it is too soon and should be tried again. Raises Unavailable.
+    ``told`` is the key that remembers the head, if not the usual one. Returns False where it is too soon and should
+    be tried again. Raises Unavailable.
     """
     body = orjson.dumps({"event": kind, "data": data})
-    told = keys.told(user_id, data["conversation_id"]) if head is not None else keys.feed_meta(user_id)
+    if head is not None:
+        told = told or keys.told(user_id, data["conversation_id"])
     reply = await batcher().submit(
         "feed_push",
-        [keys.feed(user_id), keys.feed_meta(user_id), told],
-        [kind, body, "" if head is None else head, LEAST_GAP_MS, MOST_ENTRIES],
+        [keys.feed(user_id), keys.feed_meta(user_id), told or keys.feed_meta(user_id)],
+        [kind, body, "" if head is None else head, gap_ms, MOST_ENTRIES],
     )
     if reply[0] == 1:
         epoch, seq, chain = reply[1], reply[2], reply[3].decode()
@@ -102,6 +112,29 @@ async def tell_updated(conversation_id: str) -> bool:
         }
         done &= await push(user_id, "conversation.updated", data, head=brief.head.seq)
     return done
+
+
+async def tell_joined(user_id: str, conversation_id: str, seq: int) -> None:
+    """Tell a newcomer's feed, once, of the conversation that they are in since this seq, if they still are."""
+    brief = await log.brief(conversation_id)
+    if brief is None or user_id not in brief.members:
+        return
+    data = {
+        "conversation_id": conversation_id,
+        "title": brief.title,
+        "topic": brief.topic,
+        "head": brief.head.wire(),
+    }
+    told = keys.told_joined(user_id, conversation_id)
+    await push(user_id, "conversation.created", data, head=seq, told=told, gap_ms=0)
+
+
+async def tell_left(user_id: str, conversation_id: str, seq: int) -> None:
+    """Tell the feed of somebody who is no member since this seq, once: it is gone from their list.
+
+    As the head that was told last, so that no older news of it comes afterwards.
+    """
+    await push(user_id, "conversation.deleted", {"conversation_id": conversation_id}, head=seq, gap_ms=0)
 
 
 class Teller:

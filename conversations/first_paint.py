@@ -46,10 +46,17 @@ def show_conversation(conversation: Conversation) -> dict[str, Any]:
         "conversation_id": str(conversation.id),
         "title": conversation.title,
         "topic": conversation.topic,
+        "members": _members(conversation),
         "cursor": _cursor(conversation),
         "messages": _in_order(newest[:MESSAGES]),
         "more": len(newest) > MESSAGES,
     }
+
+
+def _members(conversation: Conversation) -> list[dict[str, Any]]:
+    seats = Member.objects.filter(conversation=conversation, left_seq=None).order_by("joined_seq", "pk")
+    found = seats.values_list("user_id", "user__username", "role")
+    return [{"user_id": str(user_id), "username": username, "role": role} for user_id, username, role in found]
 
 
 def _cursor(conversation: Conversation) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ def members(conversation_id: str) -> str:
 
 
 def reads(conversation_id: str) -> str:
-    """Hash: ``r<user id>`` -> seq read, ``u<user id>`` -> count of unread messages."""
+    """Hash: ``r<user id>`` -> seq read, ``u<user id>`` -> count of unread messages, ``j<user id>`` -> seq joined at."""
     return f"{tag(conversation_id)}:reads:{conversation_id}"
 
 
@@ -110,6 +110,11 @@ def erase(partition_tag: str) -> str:
 def told(user_id: str, conversation_id: str) -> str:
     """Hash head, ms: what the user's feed last said of a conversation. Expires a day after."""
     return f"{{u:{user_id}}}:told:{conversation_id}"
+
+
+def told_joined(user_id: str, conversation_id: str) -> str:
+    """Hash head, ms: since which seq the user's feed knows that they are in it. Expires a day after."""
+    return f"{{u:{user_id}}}:joined:{conversation_id}"
 
 
 def command(user_id: str, command_id: str) -> str:

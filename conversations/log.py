@@ -74,6 +74,7 @@ class Snapshot(NamedTuple):
     messages: list[dict[str, Any]]
     more: bool
     turns: list[TurnView]
+    names: dict[str, str] = {}  # of members, where they are known
 
 
 class Cursor(NamedTuple):
@@ -310,15 +311,19 @@ async def check_member(conversation_id: str, user_id: str) -> list[str]:
     return [member.decode() for member in reply[2]]
 
 
-async def delete(conversation_id: str, user_id: str, device_id: str) -> list[str]:
+async def delete(conversation_id: str, user_id: str, device_id: str, *, only_alone: bool = False) -> list[str]:
     """Hide the conversation at once, end its turns as cancelled; erased after UNDO_SECONDS. Returns the members.
 
+    None are returned, and nothing is done, where it is to be done ``only_alone`` and there are others.
     Raises Forbidden for everybody but the owner.
     """
     body = encode_body("conversation.deleted", {})
     tag = keys.tag(conversation_id)
     args = [conversation_id, user_id, body, now_text(), device_id, UNDO_SECONDS * 1000, tag]
+    args.append("alone" if only_alone else "")
     reply = await call("delete", conversation_id, [keys.erase(tag)], args)
+    if reply[0] == b"AGAIN":
+        return []
     members = [member.decode() for member in reply[3]]
     for seq, chain, turn_id, entry_body in reply[2]:
         kind = "turn.finished" if turn_id else "conversation.deleted"
@@ -405,7 +410,7 @@ async def _snapshot(conversation_id: str, reply: Any) -> Snapshot:
         Position(epoch, seq, chain.decode()),
         title.decode(),
         topic.decode(),
-        _members(members),
+        pairs(members),
         messages,
         cut or count > len(messages),
         _turns(turns),
@@ -422,15 +427,24 @@ def fitting(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]
     return messages, False
 
 
-def _members(flat: list[bytes]) -> dict[str, str]:
+def pairs(flat: list[bytes]) -> dict[str, str]:
+    """Return a hash as Redis replies it."""
     return {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
 
 
 def _turns(rows: list[Any]) -> list[TurnView]:
     return [
-        TurnView(turn_id.decode(), attempt, status.decode(), n, text.decode(), orjson.loads(interrupts))
-        for turn_id, attempt, status, n, text, interrupts in rows
+        TurnView(turn_id.decode(), attempt, status.decode(), n, text.decode(), _open_interrupts(status, asked, answers))
+        for turn_id, attempt, status, n, text, asked, answers in rows
     ]
+
+
+def _open_interrupts(status: bytes, asked: bytes, answers: bytes) -> list[dict[str, Any]]:
+    """Return the questions that nobody has answered yet, where the turn waits for that."""
+    if status != b"waiting":
+        return []
+    answered = {answer["interrupt_id"] for answer in orjson.loads(b"[%b]" % answers)}
+    return [interrupt for interrupt in orjson.loads(asked) if interrupt["id"] not in answered]
 
 
 async def history(
@@ -518,7 +532,7 @@ async def briefs(conversation_ids: list[str]) -> dict[str, Brief]:
         if not reply:
             continue
         epoch, seq, chain, title, topic, preview, count, active_ms, members, reads = reply
-        by_name = {name: int(value) for name, value in _members(reads).items()}
+        by_name = {name: int(value) for name, value in pairs(reads).items()}
         found[conversation_id] = Brief(
             Position(epoch, seq, chain.decode()),
             title.decode(),
@@ -526,7 +540,7 @@ async def briefs(conversation_ids: list[str]) -> dict[str, Brief]:
             preview.decode(),
             count,
             active_ms,
-            _members(members),
+            pairs(members),
             {name[1:]: value for name, value in by_name.items() if name[0] == "u"},
             {name[1:]: value for name, value in by_name.items() if name[0] == "r"},
         )

@@ -1,12 +1,13 @@
 """Saying something: check, append, announce, and queue the turn. And reading back what was said."""
 
+import os
 from itertools import count
 from typing import Any
 from uuid import uuid4
 
 import orjson
 
-from . import keys, log, restoring, store
+from . import keys, log, people, restoring, store
 from .errors import TetherError
 from .events import TITLE_CHARACTERS, encode_body, preview_of
 from .feed import teller
@@ -15,14 +16,23 @@ from .models import Event
 from .threads import mapped_errors
 
 TRANSCRIPT_MESSAGES = 40
-# Ids are names, not secrets: the front is this process' own, the rest counts.
-_OWN_FRONT = str(uuid4())[:24]
+_own_front = ""
 _numbers = count(1)
+
+
+def _take_front() -> None:
+    global _own_front
+    _own_front = str(uuid4())[:24]
+
+
+# Ids are names, not secrets: the front is this process' own, the rest counts.
+_take_front()
+os.register_at_fork(after_in_child=_take_front)
 
 
 def new_id() -> str:
     """Return a new UUID (version 4 in form)."""
-    return f"{_OWN_FRONT}{next(_numbers):012x}"
+    return f"{_own_front}{next(_numbers):012x}"
 
 
 def draft_message(
@@ -98,9 +108,19 @@ async def find_message(conversation_id: str, seq: int) -> str:
 
 
 async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
-    """Return the newest messages before a seq as {role, content}, oldest first, to rebuild a lost state from.
+    """Return the newest messages before a seq as {role, content, name, addressed}, oldest first.
 
-    Raises Unavailable.
+    To rebuild a lost state from. Names are there where several people have spoken. Raises Unavailable.
     """
     messages, _ = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+    authors = {message["author"] for message in messages if message["role"] == "user"}
+    names = await people.names(authors) if len(authors) > 1 else {}
+    return [
+        {
+            "role": message["role"],
+            "content": message["content"],
+            "name": names.get(message["author"], ""),
+            "addressed": "turn_id" in message,
+        }
+        for message in messages
+    ]

@@ -6,26 +6,36 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
+import structlog
 from django.conf import settings
 
 from . import turns
 from .announce import tell_users
-from .errors import Unavailable
+from .errors import TurnCancelled, Unavailable
+from .lease import Lease, clock_seconds
 from .turns import Claim
 
 PIECE_SECONDS = 0.04
 PIECE_CHARACTERS = 16_000
 RETRY_SECONDS = 0.1
+# What a cancelled graph and its tools may take to tidy up; then the turn ends without them.
+TIDY_SECONDS = 5.0
+
+logger = structlog.get_logger(__name__)
 
 
 class PieceWriter:
     """The sink of a running graph, and the keeper of its lease.
 
-    ``guard`` runs the graph and ends it as soon as a write is fenced. Pieces wait through an outage of Redis.
+    ``guard`` runs the graph and ends it as soon as a write is fenced, or the turn cancelled: by a write that says so,
+    or by ``cancelled``, which gets the device. Pieces wait through an outage of Redis.
     """
 
-    def __init__(self, claimed: Claim) -> None:
+    def __init__(self, claimed: Claim, cancelled: "asyncio.Future[str] | None" = None) -> None:
+        self.said: list[str] = []
         self._claimed = claimed
+        self._cancelled = cancelled or asyncio.get_running_loop().create_future()
+        self._lease = Lease(claimed.asked_at)
         self._text: list[str] = []
         self._news = asyncio.Event()
         self._written = 0
@@ -34,6 +44,7 @@ class PieceWriter:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self._lease.enter()  # the graph runs in a copy of this context
         self._task = asyncio.get_running_loop().create_task(self._write(), name="pieces")
         return self
 
@@ -47,7 +58,8 @@ class PieceWriter:
             self._task.exception()  # seen; guard or flush has raised it
 
     def piece(self, text: str) -> None:
-        if text:
+        if text and not self._cancelled.done():
+            self.said.append(text)
             self._text.append(text)
             self._idle.clear()
             self._news.set()
@@ -65,18 +77,23 @@ class PieceWriter:
         tell_users(self._claimed.members, message)
 
     async def guard(self, run: Coroutine[Any, Any, Any]) -> Any:
-        """Return what the graph returns; cancel it and raise Fenced when this attempt is over."""
+        """Return what the graph returns; cancel it and raise Fenced, or TurnCancelled, when its time is over."""
         assert self._task is not None
         graph = asyncio.get_running_loop().create_task(run, name="graph")
+        graph.add_done_callback(_seen)
         try:
-            await asyncio.wait({graph, self._task}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({graph, self._task, self._cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            if self._cancelled.done():
+                raise TurnCancelled(self._cancelled.result())
             if not graph.done():
                 self._task.result()  # raises Fenced
             return await graph
         finally:
             if not graph.done():
                 graph.cancel()
-                await asyncio.wait([graph])
+                await asyncio.wait([graph], timeout=TIDY_SECONDS)
+                if not graph.done():
+                    logger.warning("turn.does_not_stop", turn_id=self._claimed.turn_id)
 
     async def flush(self) -> None:
         """Return when every piece is durable and announced. Raises Fenced."""
@@ -91,7 +108,9 @@ class PieceWriter:
         renew_seconds = settings.LEASE_SECONDS / 3
         while True:
             try:
-                await asyncio.wait_for(self._news.wait(), renew_seconds)
+                # Not wait_for: in Python 3.11 it may swallow the cancellation that ends this task.
+                async with asyncio.timeout(renew_seconds):
+                    await self._news.wait()
             except TimeoutError:
                 await self._store([])
                 continue
@@ -108,7 +127,20 @@ class PieceWriter:
     async def _store(self, pieces: list[str]) -> None:
         """Retry with the same numbers until Redis answers: a repeat is a success. Raises Fenced."""
         while True:
+            asked_at = clock_seconds()
             try:
-                return await turns.add_pieces(self._claimed, self._written + 1, pieces)
+                await turns.add_pieces(self._claimed, self._written + 1, pieces)
+                self._lease.renewed(asked_at)
+                return
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
+            except TurnCancelled as cancelled:
+                if not self._cancelled.done():
+                    self._cancelled.set_result(cancelled.device_id)
+                return
+
+
+def _seen(graph: asyncio.Task[Any]) -> None:
+    """What ended the turn may have come before what ends its graph: then nobody asks for that any more."""
+    if not graph.cancelled():
+        graph.exception()

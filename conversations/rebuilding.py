@@ -186,10 +186,25 @@ def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | Non
             base.unread[user] += user != data["author"]
         if turn_id and data["role"] == "user":
             base.turns[turn_id] = QueuedTurn(turn_id, entry.seq, data["author"], 0)
+    elif entry.kind in ("member.joined", "member.left"):
+        _seat(base, entry, data)
     elif entry.kind == "turn.started" and turn_id in base.turns:
         base.turns[turn_id].attempts = max(base.turns[turn_id].attempts, data["attempt"])
     elif entry.kind == "turn.finished":
         base.turns.pop(turn_id or "", None)
+
+
+def _seat(base: Base, entry: Entry, data: dict[str, Any]) -> None:
+    user = data["user_id"]
+    if entry.kind == "member.joined":
+        base.members.setdefault(user, data["role"])
+        base.read[user] = base.joined[user] = entry.seq
+        base.unread[user] = 0
+        return
+    for facts in (base.members, base.joined, base.read, base.unread):
+        facts.pop(user, None)
+    if data.get("owner") in base.members:
+        base.members[data["owner"]] = "owner"
 
 
 def _take_facts(base: Base, old: OldLog) -> None:

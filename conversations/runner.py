@@ -12,11 +12,13 @@ from uuid import uuid4
 import structlog
 from django.conf import settings
 
-from . import turns
+from . import control, people, turns
 from .assistant.outcome import Drained, Job, Outcome
 from .assistant.service import Assistant
-from .errors import Fenced, Forbidden, Unavailable
+from .contact import Contact
+from .errors import Fenced, Forbidden, TurnCancelled, Unavailable
 from .events import encode_body, preview_of
+from .faults import point
 from .feed import teller
 from .messages import find_message, load_transcript
 from .pieces import PieceWriter
@@ -26,7 +28,10 @@ SWEEP_SECONDS = 0.5
 DRAIN_GRACE_SECONDS = 0.3
 RETRY_SECONDS = 0.2
 READ_AGAIN_SECONDS = 1.0
+# A lease that ends without a new checkpoint or piece may be the turn's own doing: after so many it is given up.
+MOST_LAPSES = 3
 FAULT = "Something went wrong on the server. Please ask again; the operators find the reason in the log."
+LAPSED = "The answer was given up: three servers in a row stopped while they worked on it. Please ask in another way."
 
 T = TypeVar("T")
 
@@ -41,7 +46,9 @@ class TurnRunner:
         self._assistant = assistant
         self._running: dict[str, asyncio.Task[None]] = {}  # by conversation
         self._jobs: dict[str, Claim] = {}
+        self._cancelled: dict[str, asyncio.Future[str]] = {}  # the device, once one has cancelled
         self._draining = False
+        self._contact = Contact()
 
     @property
     def running(self) -> int:
@@ -63,6 +70,7 @@ class TurnRunner:
     def _ended(self, conversation_id: str, task: "asyncio.Task[None]") -> None:
         self._running.pop(conversation_id, None)
         self._jobs.pop(conversation_id, None)
+        self._cancelled.pop(conversation_id, None)
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, Unavailable):
@@ -70,11 +78,24 @@ class TurnRunner:
         else:
             logger.error("turn.crashed", conversation_id=conversation_id, exc_info=error)
 
+    def hear_cancel(self, conversation_id: str, turn_id: str, device_id: str) -> None:
+        """A turn was cancelled: stop it if it runs here. One that has just begun is told by its first write."""
+        claimed, cancelled = self._jobs.get(conversation_id), self._cancelled.get(conversation_id)
+        if claimed and cancelled and claimed.turn_id == turn_id and not cancelled.done():
+            cancelled.set_result(device_id)
+
     async def find_due(self) -> list[str]:
-        """Return conversations with a turn to claim that this node does not run already."""
-        if self._draining or self.running >= settings.MAX_TURNS:
+        """Return conversations with a turn to claim that this node does not run already.
+
+        A full node asks all the same: that is how it knows that Redis is there.
+        """
+        if self._draining:
             return []
-        return [each for each in await turns.find_due() if each not in self._running]
+        due = await turns.find_due()
+        self._contact.heard()
+        if self.running >= settings.MAX_TURNS:
+            return []
+        return [each for each in due if each not in self._running]
 
     async def drain(self) -> None:
         """Stop claiming, ask the graphs to stop at their next step, cancel them soon after, hand the leases back."""
@@ -96,8 +117,12 @@ class TurnRunner:
                 if head is None:
                     return
                 turn_id, attempts = head
-            claimed = await turns.claim(conversation_id, turn_id, attempts, self.node)
+            claimed = await turns.claim(conversation_id, turn_id, attempts, self.node, patient=self._contact.is_fresh)
             if isinstance(claimed, Missed):
+                if claimed.cancelled:
+                    await self._end_cancelled(conversation_id, claimed.turn_id)
+                    turn_id = ""
+                    continue
                 if claimed.leased or not claimed.turn_id:
                     return
                 if (claimed.turn_id, claimed.attempt) == (turn_id, attempts):
@@ -105,13 +130,27 @@ class TurnRunner:
                 turn_id, attempts = claimed.turn_id, claimed.attempt
                 continue
             self._jobs[conversation_id] = claimed
+            self._cancelled[conversation_id] = asyncio.get_running_loop().create_future()
             await self._run(claimed)
             turn_id = ""
+
+    async def _end_cancelled(self, conversation_id: str, turn_id: str) -> None:
+        """Its node is gone. What is left of it in the checkpoints, the next turn finds in the log."""
+        await control.end_cancelled(conversation_id, turn_id)
+        await self.forget_steps(conversation_id, turn_id)
+        logger.info("turn.cancelled", conversation_id=conversation_id, turn_id=turn_id)
+
+    async def forget_steps(self, conversation_id: str, turn_id: str) -> None:
+        """Drop what a turn that has ended leaves in the checkpoints. Never raises: the next turn's end catches up."""
+        await self._assistant.prune(conversation_id, turn_id)
 
     async def _run(self, claimed: Claim) -> None:
         logger.info("turn.started", **_ids(claimed), node=self.node)
         try:
-            await self._run_and_finish(claimed)
+            if claimed.lapses >= MOST_LAPSES:
+                await self._give_up(claimed)
+            else:
+                await self._run_and_finish(claimed)
         except asyncio.CancelledError:
             await self._hand_back(claimed)
             raise
@@ -122,58 +161,96 @@ class TurnRunner:
             logger.warning("turn.interrupted", **_ids(claimed))
         except (Fenced, Forbidden):
             logger.info("turn.lost", **_ids(claimed))
+        except TurnCancelled as cancelled:  # while it was given up
+            await self._finish(claimed, Outcome("cancelled", cancelled_by=cancelled.device_id))
         except Exception:
             # A fault of ours would come again at each attempt: the turn fails, and the conversation goes on.
             logger.exception("turn.fault", **_ids(claimed))
+            await self._fail(claimed)
+
+    async def _fail(self, claimed: Claim) -> None:
+        try:
             await self._finish(claimed, Outcome(status="failed", error=FAULT))
+        except TurnCancelled as cancelled:
+            await self._finish(claimed, Outcome("cancelled", cancelled_by=cancelled.device_id))
 
     async def _hand_back(self, claimed: Claim) -> None:
         """The node stops: the turn is due at once, so that another node goes on now, not when the lease ends."""
         await _persistently(lambda: turns.release(claimed))
         logger.info("turn.handed_back", **_ids(claimed))
 
+    async def _give_up(self, claimed: Claim) -> None:
+        """Fail a turn whose leases lapse again and again, without running any of it."""
+        logger.error("turn.given_up", **_ids(claimed), lapses=claimed.lapses)
+        # Its state itself may be what kills: it is looked at once, and where that was too much, no more.
+        if claimed.lapses == MOST_LAPSES:
+            async with PieceWriter(claimed) as writer:
+                job = await self._job(claimed, writer)
+                try:
+                    await self._assistant.end_turn(job, text="", status="failed")
+                except (Fenced, Unavailable):
+                    raise
+                except Exception:
+                    logger.exception("turn.not_ended", **_ids(claimed))
+        await self._finish(claimed, Outcome(status="failed", error=LAPSED))
+        await self.forget_steps(claimed.conversation_id, claimed.turn_id)
+
+    async def _job(self, claimed: Claim, writer: PieceWriter) -> Job:
+        """Return what is to be answered. Reading it may take long; the writer keeps the lease meanwhile."""
+        conversation_id, seq = claimed.conversation_id, claimed.seq
+        return Job(
+            conversation_id=conversation_id,
+            turn_id=claimed.turn_id,
+            attempt=claimed.attempt,
+            user_id=claimed.user_id,
+            username=await writer.guard(_patiently(claimed, lambda: _speaker(claimed))),
+            seq=seq,
+            text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
+        )
+
     async def _run_and_finish(self, claimed: Claim) -> None:
         conversation_id, seq = claimed.conversation_id, claimed.seq
-        async with PieceWriter(claimed) as writer:
-            job = Job(
-                conversation_id=conversation_id,
-                turn_id=claimed.turn_id,
-                attempt=claimed.attempt,
-                user_id=claimed.user_id,
-                username="",
-                seq=seq,
-                text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
-            )
-            answers = await self._declined(claimed)
-            outcome: Outcome = await writer.guard(
-                self._assistant.run(
-                    job,
-                    writer,
-                    load_transcript=lambda: _patiently(claimed, lambda: load_transcript(conversation_id, seq)),
-                    answers=answers,
+        job: Job | None = None
+        async with PieceWriter(claimed, self._cancelled[conversation_id]) as writer:
+            try:
+                job = await self._job(claimed, writer)
+                answers = await self._answers(claimed)
+                outcome: Outcome = await writer.guard(
+                    self._assistant.run(
+                        job,
+                        writer,
+                        load_transcript=lambda: _patiently(claimed, lambda: load_transcript(conversation_id, seq)),
+                        answers=answers,
+                    )
                 )
-            )
-            await writer.flush()
-            await self._end(job, claimed, outcome)
-        teller.note(claimed.conversation_id)
+                await writer.flush()
+                await self._end(job, claimed, outcome)
+            except TurnCancelled as cancelled:
+                outcome = Outcome("cancelled", text="".join(writer.said), cancelled_by=cancelled.device_id)
+                await self._end(job, claimed, outcome)
+        teller.note(conversation_id)
         logger.info("turn.finished", **_ids(claimed), status=outcome.status)
 
-    async def _declined(self, claimed: Claim) -> dict[str, Any] | None:
-        """Whoever wrote while the turn waited has declined it: log that, and answer the graph with it."""
-        if not claimed.declined_by or not claimed.interrupts:
-            return None
-        for interrupt in claimed.interrupts:
-            await turns.log_answer(claimed, interrupt_id=interrupt["id"], value=False)
-        return {interrupt["id"]: False for interrupt in claimed.interrupts}
+    async def _answers(self, claimed: Claim) -> dict[str, Any]:
+        """Return what the turn goes on with. Whoever wrote while it waited has declined what was open: log that."""
+        answers = {answer["interrupt_id"]: answer["value"] for answer in claimed.answers}
+        if claimed.declined_by:
+            for interrupt in claimed.interrupts:
+                if interrupt["id"] not in answers:
+                    await turns.log_answer(claimed, interrupt_id=interrupt["id"], value=False)
+                    answers[interrupt["id"]] = False
+        return answers
 
-    async def _end(self, job: Job, claimed: Claim, outcome: Outcome) -> None:
+    async def _end(self, job: Job | None, claimed: Claim, outcome: Outcome) -> None:
+        """End the turn, or let it wait. ``job`` is None where not even its message was read. Raises TurnCancelled."""
         if outcome.status == "waiting":
             await _persistently(lambda: turns.release(claimed, interrupts=outcome.interrupts))
             return
-        if outcome.status != "done":
+        if outcome.status != "done" and job is not None:
             await self._assistant.end_turn(job, text=outcome.text, status=outcome.status)
+        point("turn.ended")
         await self._finish(claimed, outcome)
-        await self._assistant.prune(claimed.conversation_id, claimed.turn_id)
+        await self.forget_steps(claimed.conversation_id, claimed.turn_id)
 
     async def _finish(self, claimed: Claim, outcome: Outcome) -> None:
         message_id = str(uuid4()) if outcome.text else ""
@@ -185,6 +262,7 @@ class TurnRunner:
                 finished=_finished(claimed, message_id, outcome),
                 preview=preview_of(outcome.text),
                 usage=outcome.usage,
+                status=outcome.status,
             )
         )
 
@@ -207,7 +285,14 @@ def _finished(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
         data["message_id"] = message_id
     if outcome.error:
         data["error"] = outcome.error
+    if outcome.cancelled_by:
+        data["device_id"] = outcome.cancelled_by
     return encode_body("turn.finished", data)
+
+
+async def _speaker(claimed: Claim) -> str:
+    """Return the name of whoever asks; empty where they are alone with the assistant."""
+    return await people.name(claimed.user_id) if len(claimed.members) > 1 else ""
 
 
 async def _patiently(claimed: Claim, read: Callable[[], Awaitable[T]]) -> T:

@@ -113,6 +113,8 @@ async def _newest_items(user_id: str, *, archived: bool, limit: int, before: str
         missing = [each for each in recent if each not in found]
         found |= {str(m.conversation_id): m async for m in rows.filter(conversation_id__in=missing)}
     briefs = await log.briefs(list(found))
+    # A row may still stand for a moment after its member was taken out of the log.
+    found = {each: m for each, m in found.items() if each not in briefs or user_id in briefs[each].members}
     parked = [member for conversation_id, member in found.items() if conversation_id not in briefs]
     unread = await in_database(_unread_in_archive, parked) if parked else {}
     items = [_item(user_id, member, briefs.get(each), unread.get(each, 0)) for each, member in found.items()]
@@ -221,18 +223,24 @@ async def clear_history(*, user_id: str, conversation_id: str, once: str) -> Non
     teller.note(conversation_id)
 
 
-async def delete_conversation(*, user_id: str, conversation_id: str, device_id: str) -> None:
-    """Hide the conversation; it is erased after 30 s unless it is restored."""
-    members = await log.delete(conversation_id, user_id, device_id)
+async def delete_conversation(*, user_id: str, conversation_id: str, device_id: str, only_alone: bool = False) -> bool:
+    """Hide the conversation; it is erased after 30 s unless it is restored. Returns whether that was done.
+
+    ``only_alone``: not where there are other members.
+    """
+    members = await log.delete(conversation_id, user_id, device_id, only_alone=only_alone)
+    if not members:
+        return False
     deleted = {"status": Conversation.Status.DELETED, "deleted_at": timezone.now()}
     await Conversation.objects.filter(pk=conversation_id).aupdate(**deleted)
     for member in members:
-        await _forget_reserved(member)
+        await forget_reserved(member)
         await feed.push(member, "conversation.deleted", {"conversation_id": conversation_id})
+    return True
 
 
-async def _forget_reserved(user_id: str) -> None:
-    """A first conversation that is deleted must not be the next first one again."""
+async def forget_reserved(user_id: str) -> None:
+    """A first conversation that one has deleted or left must not be the next first one again."""
     with store.mapped_errors():
         await store.client().delete(keys.first_conversation(user_id))
 

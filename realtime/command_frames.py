@@ -93,8 +93,8 @@ class Username(Wire):
 
 
 class Search(Wire):
-    query: Name
-    before: PageMark | None = None
+    query: Name = Field(description="1-200 characters: words, all of which are in what is found, or begin there")
+    before: PageMark | None = Field(None, description="the last item one has, as `<conversation_id>/<seq>`")
     limit: PageSize = DEFAULT_PAGE_ITEMS
 
 

@@ -1,13 +1,13 @@
 """The commands: membership first, then the arguments, then the verb. A repeat within 24 h gets the first result."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from conversations import devices, feed, keys, log, services, store
+from conversations import control, devices, feed, keys, log, memberships, search, services, store
 from conversations.announce import tell_users
-from conversations.errors import Forbidden, UnknownCommand
+from conversations.errors import Forbidden, InvalidMessage, UnknownCommand
 from conversations.events import time_text
 from conversations.models import User
 from conversations.threads import in_database, mapped_errors
@@ -51,34 +51,50 @@ async def run(connection: "Connection", command: Command) -> bytes:
     call = Call(connection, command, conversation_id)
     # The first result of this user's own command; what it was about may be gone since.
     kept = await _kept(call) if command.command in HANDLERS and command.command not in READ_ONLY else None
-    if kept is not None:
-        return outgoing.result(call.id, call.command, kept)
+    if kept is not None and kept.is_of(command):
+        return outgoing.result(call.id, call.command, kept.data)
     if conversation_id and command.command not in LOOK_FOR_THEMSELVES:
         await log.check_member(conversation_id, call.user_id)
     handler = HANDLERS.get(command.command)
     if handler is None:
         raise UnknownCommand("This server does not have this command.")
+    if kept is not None:  # else it would not be carried out, and be told that it was
+        raise InvalidMessage("This id was used for another command.")
     call.args = parse_args(command)
     if command.command == "get_history":
         return await _history(call)
     if command.command in READ_ONLY:
         return outgoing.result(call.id, call.command, await handler(call))
-    return outgoing.result(call.id, call.command, await _once(call, handler))
+    return outgoing.result(call.id, call.command, await _once(call, command, handler))
 
 
-async def _once(call: Call, handler: Handler) -> dict[str, Any]:
+class Kept(NamedTuple):
+    """A command's first result, and which command that was."""
+
+    command: str
+    conversation_id: str | None
+    data: dict[str, Any]
+
+    def is_of(self, command: Command) -> bool:
+        """Whether this command may be the same one; a repeat may name the conversation that the first one did not."""
+        ids = {self.conversation_id, command.conversation_id} - {None}
+        return command.command == self.command and len(ids) <= 1
+
+
+async def _once(call: Call, command: Command, handler: Handler) -> dict[str, Any]:
     """Carry out and keep the result. What a handler logs is logged once by the same id, whoever dies between."""
     data = await handler(call)
     with store.mapped_errors():
         key = keys.command(call.user_id, call.id)
-        await store.client().set(key, orjson.dumps(data), ex=KEPT_SECONDS, nx=True)
+        kept = orjson.dumps([command.command, command.conversation_id, data])
+        await store.client().set(key, kept, ex=KEPT_SECONDS, nx=True)
     return data
 
 
-async def _kept(call: Call) -> dict[str, Any] | None:
+async def _kept(call: Call) -> Kept | None:
     with store.mapped_errors():
         kept = await store.client().get(keys.command(call.user_id, call.id))
-    return None if kept is None else dict(orjson.loads(kept))
+    return None if kept is None else Kept(*orjson.loads(kept))
 
 
 async def _new_conversation(call: Call) -> dict[str, Any]:
@@ -184,6 +200,45 @@ async def _set_draft(call: Call) -> dict[str, Any]:
     return {}
 
 
+async def _cancel(call: Call) -> dict[str, Any]:
+    cancelling = await control.cancel_turn(
+        conversation_id=call.conversation_id,
+        user_id=call.user_id,
+        device_id=call.device_id,
+        turn_id=call.args.turn_id or "",
+        once=call.id,
+    )
+    if not cancelling.node:
+        await call.node.runner.forget_steps(call.conversation_id, cancelling.turn_id)
+        call.node.runner.start_soon(call.conversation_id)  # what stood behind it may go on
+    return {"turn_id": cancelling.turn_id}
+
+
+async def _answer(call: Call) -> dict[str, Any]:
+    answering = await control.answer_turn(
+        conversation_id=call.conversation_id,
+        user_id=call.user_id,
+        device_id=call.device_id,
+        turn_id=call.args.turn_id,
+        interrupt_id=call.args.interrupt_id,
+        value=call.args.value,
+        once=call.id,
+    )
+    if answering.is_due:
+        call.node.runner.start_soon(call.conversation_id, call.args.turn_id, answering.attempts)
+    return {}
+
+
+async def _search(call: Call) -> dict[str, Any]:
+    return await search.search_messages(
+        user_id=call.user_id,
+        query=call.args.query,
+        conversation_id=call.conversation_id,
+        before=call.args.before or "",
+        limit=call.args.limit,
+    )
+
+
 async def _list_devices(call: Call) -> dict[str, Any]:
     here = {device["device_id"]: device["node"] for device in await call.node.registry.devices(call.user_id)}
     user = await User.objects.aget(pk=call.user_id)
@@ -212,9 +267,35 @@ async def _revoke_device(call: Call) -> dict[str, Any]:
     return {}
 
 
-# A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more.
-LOOK_FOR_THEMSELVES = {"delete", "restore"}
-READ_ONLY = {"list_conversations", "get_history", "list_devices", "typing"}
+async def _invite(call: Call) -> dict[str, Any]:
+    await memberships.invite_member(
+        user_id=call.user_id, conversation_id=call.conversation_id, username=call.args.username, once=call.id
+    )
+    return {}
+
+
+async def _remove_member(call: Call) -> dict[str, Any]:
+    await memberships.remove_member(
+        user_id=call.user_id,
+        conversation_id=call.conversation_id,
+        username=call.args.username,
+        device_id=call.device_id,
+        once=call.id,
+    )
+    return {}
+
+
+async def _leave(call: Call) -> dict[str, Any]:
+    await memberships.leave_conversation(
+        user_id=call.user_id, conversation_id=call.conversation_id, device_id=call.device_id, once=call.id
+    )
+    return {}
+
+
+# A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more. And whoever
+# left is no member, but may ask once more whether it was done.
+LOOK_FOR_THEMSELVES = {"delete", "restore", "leave"}
+READ_ONLY = {"search", "list_conversations", "get_history", "list_devices", "typing"}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,
     "list_conversations": _list_conversations,
@@ -231,6 +312,12 @@ HANDLERS: dict[str, Handler] = {
     "rename": _rename,
     "mark_read": _mark_read,
     "set_draft": _set_draft,
+    "cancel": _cancel,
+    "answer": _answer,
+    "invite": _invite,
+    "remove_member": _remove_member,
+    "leave": _leave,
+    "search": _search,
     "list_devices": _list_devices,
     "revoke_device": _revoke_device,
 }

@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from conversations import feed, log, messages, services
+from conversations import feed, log, messages, people, services
 from conversations.errors import Forbidden, RateLimited, TetherError, Unavailable
 from conversations.events import Position, now_text
 from conversations.log import Cursor
@@ -182,7 +182,9 @@ class Connection:
 
     def beat(self, frame: frames.Heartbeat) -> None:
         """Answer with the heads, and read again what the client's cursors show to be missing."""
-        settled = self.session.has_arrived() or time.monotonic() - self._sent_at > QUIET_SECONDS
+        settled = self.session.has_arrived(frame.frames)
+        if frame.frames is None and not settled:  # a client that confirms elsewhere, or not yet
+            settled = time.monotonic() - self._sent_at > QUIET_SECONDS
         for conversation_id, cursor in (frame.cursors or {}).items():
             self.session.claims(conversation_id, Cursor(cursor.epoch, cursor.seq, cursor.chain or ""), settled=settled)
         position = _position(frame.feed)
@@ -214,6 +216,8 @@ class Connection:
             case "direct":
                 if not session.is_full:
                     session.push(message["f"])
+            case "departed":
+                session.recheck(message["c"])
             case "doubt":
                 session.doubt()
             case "revoked":
@@ -262,6 +266,8 @@ class Connection:
                 self.session.feed_page(read, await feed.read(self.user_id, cursor, most_bytes=read.most_bytes))
             else:
                 page = await log.read(conversation_id, self.user_id, read.cursor, most_bytes=read.most_bytes)
+                if isinstance(page, log.Snapshot):
+                    page = page._replace(names=await self._names(page.members))
                 self.session.page(read, page)
         except Forbidden as error:
             frame = outgoing.error(error, conversation_id=conversation_id)
@@ -269,6 +275,14 @@ class Connection:
         except Exception as error:
             self.as_problem(error)
             self.session.read_failed(read, b"", gone=False)  # the node's next poll tries again
+
+    async def _names(self, members: dict[str, str]) -> dict[str, str]:
+        if len(members) == 1:  # nearly all: then nobody needs to be asked
+            return {self.user_id: self.identity.username}
+        try:
+            return await people.names(members)
+        except Unavailable:
+            return {}  # a snapshot without names is better than none
 
     # -- time and the end
 

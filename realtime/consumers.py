@@ -170,20 +170,24 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _close(self, code: CloseCode, reason: str, retry_after: float | None) -> None:
         logger.info("socket.closed_by_us", connection_id=self.connection_id, code=int(code), reason=reason)
-        if code == CloseCode.UNAUTHENTICATED:
-            await self._inbox.finish(LAST_ANSWER_SECONDS)
-        if self.connection is not None:
-            self.connection.flush()
-        self._write(outgoing.bye(int(code), reason, retry_after or 0))
-        if isinstance(self._write, AsgiWriter):
-            await self._write.drained()
-        await self.base_send({"type": "websocket.close", "code": int(code)})
+        try:
+            if code == CloseCode.UNAUTHENTICATED:
+                await self._inbox.finish(LAST_ANSWER_SECONDS)
+            if self.connection is not None:
+                self.connection.flush()
+            self._write(outgoing.bye(int(code), reason, retry_after or 0))
+            if isinstance(self._write, AsgiWriter):
+                await self._write.drained()
+        finally:  # whatever is wrong with its last words, it ends
+            await self.base_send({"type": "websocket.close", "code": int(code)})
 
     async def _leave(self) -> None:
         self.node.sockets.discard(self)
         if self._closing is not None:
             await asyncio.wait([self._closing], timeout=1)
         await self._inbox.stop()
+        # Before what asks Redis: whatever fails there, nobody listens any more.
+        self.channel_layer.forget_channel(self.channel_name)
         if self.connection is not None:
             await self.connection.stop()
         if self.identity is not None:
@@ -191,19 +195,24 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.channel_layer.group_discard(user_group(self.identity.user_id), self.channel_name)
                 await self.node.registry.unregister(self.connection_id)
                 await self.node.tell_presence(self.identity.user_id)
-        self.channel_layer.forget_channel(self.channel_name)
 
 
 class TurnConsumer(AsyncConsumer):  # type: ignore[misc]
-    """Every node hosts one. What the sweep finds due arrives as `turn.due`; the turn outlives this handler."""
+    """Every node hosts one. What the sweep finds due arrives as `turn.due`, what others cancelled as `turn.cancel`;
+    the turn outlives these handlers.
+    """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scope = scope
+        handlers = {"turn.due": self.turn_due, "turn.cancel": self.turn_cancel}
         while True:
             message = await receive()
-            if message["type"] != "turn.due":
+            if message["type"] not in handlers:
                 return
-            self.turn_due(message)
+            handlers[message["type"]](message)
 
     def turn_due(self, message: dict[str, Any]) -> None:
         self.scope["runner"].start_soon(message["conversation_id"])
+
+    def turn_cancel(self, message: dict[str, Any]) -> None:
+        self.scope["runner"].hear_cancel(message["c"], message["t"], message["d"])

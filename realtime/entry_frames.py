@@ -86,6 +86,15 @@ class Membership(Told):
     role: str | None = None
 
 
+class MemberJoined(Membership):
+    by: str | None = Field(None, description="the id of whoever invited; newcomers see all history")
+
+
+class MemberLeft(Membership):
+    by: str | None = Field(None, description="the id of whoever removed the member; absent: left")
+    owner: str | None = Field(None, description="the id of whoever owns it from now on, where the owner left")
+
+
 ENTRY_DATA: dict[str, type[Told]] = {
     "message": MessageData,
     "turn.started": TurnStarted,
@@ -97,8 +106,8 @@ ENTRY_DATA: dict[str, type[Told]] = {
     "conversation.renamed": Renamed,
     "conversation.deleted": Change,
     "topic.switched": TopicSwitched,
-    "member.joined": Membership,
-    "member.left": Membership,
+    "member.joined": MemberJoined,
+    "member.left": MemberLeft,
 }
 
 

@@ -61,6 +61,7 @@ class Inbox:
         self._waiting: deque[tuple[Frames, int]] = deque()
         self._waiting_bytes = 0
         self._bad_frames = 0
+        self._refused_early = 0  # frames that the client counts and the connection does not know of
         self._worker: asyncio.Task[None] | None = None
 
     def take(self, text: str | None) -> None:
@@ -72,7 +73,7 @@ class Inbox:
         if self.connection is not None:
             for frame in frames:  # at once: a worker may wait for just this room
                 if isinstance(frame, Received | Heartbeat) and frame.frames is not None:
-                    self.connection.confirm(frame.frames)
+                    self.connection.confirm(frame.frames - self._refused_early)
             if len(frames) == 1 and isinstance(frames[0], Received):
                 self._bad_frames = 0
                 return
@@ -155,7 +156,7 @@ class Inbox:
         elif isinstance(frame, Heartbeat):
             connection.beat(frame)
         elif isinstance(frame, Received):
-            connection.confirm(frame.frames)
+            connection.confirm(frame.frames - self._refused_early)
 
     def _count_bad(self, bad: Bad) -> None:
         self._bad_frames += 1
@@ -163,6 +164,7 @@ class Inbox:
         if self.connection is not None:
             self.connection.send(frame)
         else:
+            self._refused_early += 1
             self._write(frame)
         if self._bad_frames >= MAX_BAD_FRAMES:
             raise Closing(CloseCode.BAD_PROTOCOL, f"{MAX_BAD_FRAMES} bad frames in a row.")

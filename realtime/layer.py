@@ -71,5 +71,11 @@ class TetherLoopLayer(RedisPubSubLoopLayer):
         """Hand this channel's messages to ``sink`` where they arrive, instead of queueing them."""
         self._audience.listen(channel, sink)
 
+    async def flush(self) -> None:
+        """Make the layer like new. The channels are emptied, not replaced: the audience looks at the same ones."""
+        self._audience.forget_all()
+        for shard in self._shards:
+            await shard.flush()
+
     def forget_channel(self, channel: str) -> None:
         self._audience.forget(channel)

@@ -18,7 +18,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from conversations import feed, keys, log, revocations, store
-from conversations.announce import tell_users
+from conversations.announce import node_group, tell_users
 from conversations.archive import Archiver
 from conversations.assistant.service import Assistant
 from conversations.errors import TetherError
@@ -43,6 +43,8 @@ RECORD_TTL_SECONDS = 6
 # Clients of a draining node come back spread over this time, not all at once.
 RETURN_SECONDS = 2.0
 HEADS_AT_ONCE = 500
+# For the tasks, and once more for the connections.
+STOP_SECONDS = 3.0
 
 logger = structlog.get_logger(__name__)
 
@@ -87,6 +89,7 @@ class Node:
         self._last_revocation, _ = await revocations.read_since("")
         from .consumers import TurnConsumer  # a consumer needs the node; only here does the node need a consumer
 
+        await self._listen()
         turn_consumer = TurnConsumer()
         scope = {"type": "channel", "runner": self.runner}
         for name, work in {
@@ -104,6 +107,17 @@ class Node:
         self.ready = True
         logger.info("node.started", node=self.name)
         return lines
+
+    async def _listen(self) -> None:
+        """Join the group of this node's name: what others tell it goes to its turn consumer."""
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        layer.listen(channel, self._told)
+        await layer.group_add(node_group(self.name), channel)
+
+    def _told(self, message: dict[str, Any]) -> None:
+        if message["type"] != "doubt":  # what was lost comes with the turns' next writes
+            self._due.put_nowait(message)
 
     async def drain(self) -> None:
         """Take no more, hand the turns back, say goodbye to every socket, and stop. The listener is closed before."""
@@ -123,17 +137,29 @@ class Node:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End the tasks and the connections. Whatever does not end in time is named in the log and left behind."""
+        await self._end_tasks()
         try:
-            with store.mapped_errors():
-                await store.client().delete(keys.node(self.name))
-        except TetherError:
-            pass  # the record expires by itself
-        await get_channel_layer().flush()
-        await store.close()
+            async with asyncio.timeout(STOP_SECONDS):
+                with store.mapped_errors():
+                    await store.client().delete(keys.node(self.name))
+                await get_channel_layer().flush()
+                await store.close()
+        except (TetherError, TimeoutError) as error:
+            logger.warning("node.stops_anyway", error=repr(error))  # the record expires by itself
         logger.info("node.stopped", node=self.name)
+
+    async def _end_tasks(self) -> None:
+        """Cancel them until they end: one may take a cancellation for the end of something that it waits for."""
+        late = set(self._tasks)
+        deadline = time.monotonic() + STOP_SECONDS
+        while late and time.monotonic() < deadline:
+            for task in late:
+                task.cancel()
+            ended, late = await asyncio.wait(late, timeout=0.5)
+            await asyncio.gather(*ended, return_exceptions=True)  # what they ended with has been logged where it was
+        for task in late:
+            logger.error("node.task_hangs", task=task.get_name(), stack=[str(frame) for frame in task.get_stack()])
 
     def spread_seconds(self) -> float:
         return round(random.uniform(0.1, RETURN_SECONDS), 2)

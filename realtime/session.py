@@ -8,7 +8,7 @@ of these states:
     live     `opened` was sent                        sent if they extend the      a gap, doubt, or a full window
                                                       cursor by exactly one
     stalled  the client has not confirmed enough      dropped                      it has confirmed half the window
-    gone     it was deleted after it was open         dropped                      it was restored
+    gone     it was refused after it was open         dropped                      it was restored
 
 The feed goes through the same states. Whatever is uncertain is read again from the log; nothing is guessed.
 """
@@ -335,13 +335,24 @@ class Session:
             if opened.state == "live":
                 self._ask(conversation_id, opened)
 
+    def recheck(self, conversation_id: str) -> None:
+        """This user may not be in it any more: send nothing of it until the log has been asked.
+
+        Opened anew, so that what was read before is of no use, and a refusal ends it with an `error`.
+        """
+        opened = self._open.get(conversation_id)
+        if opened is not None:
+            self.open(conversation_id, opened.cursor)
+
     def head(self, conversation_id: str, head: Head | None) -> None:
         """The log is here now; read it if the session is behind and nothing announced has closed the gap."""
         opened = self._open.get(conversation_id)
         if opened is None or opened.cursor is None:
             return
-        if opened.state == "stalled" or (opened.state == "gone" and head is not None and head.active):
-            self._ask(conversation_id, opened)  # a read that failed, or room again, or it was restored
+        if opened.state == "gone" and head is not None and head.active:
+            self.open(conversation_id, opened.cursor)  # it was restored, or it is gone for this user alone
+        elif opened.state == "stalled":
+            self._ask(conversation_id, opened)  # a read that failed, or room again
         elif opened.state == "live" and (head is None or not head.active or self._is_behind(opened, head)):
             self._ask(conversation_id, opened)
 
@@ -380,8 +391,13 @@ class Session:
             opened.cursor = cursor
             self._ask(conversation_id, opened)
 
-    def has_arrived(self) -> bool:
-        """Whether the client has confirmed every frame."""
+    def has_arrived(self, frames: int | None = None) -> bool:
+        """Whether the client has confirmed every frame; with ``frames``, whether it already had when it said so.
+
+        A heartbeat may have waited behind slow work: what was sent and confirmed since then, its cursors lack.
+        """
+        if frames is not None and frames < self._confirmed + len(self._sent):
+            return False
         return not self._sent and not self.out
 
     def cursors(self) -> dict[str, dict[str, Any]]:
@@ -409,6 +425,7 @@ def opened_frame(conversation_id: str, head: Position, turns: list[TurnView]) ->
 
 
 def snapshot_frame(conversation_id: str, found: Snapshot) -> bytes:
+    names = found.names
     return orjson.dumps(
         {
             "type": "snapshot",
@@ -416,7 +433,10 @@ def snapshot_frame(conversation_id: str, found: Snapshot) -> bytes:
             "head": found.head.wire(),
             "title": found.title,
             "topic": found.topic,
-            "members": [{"user_id": user_id, "role": role} for user_id, role in found.members.items()],
+            "members": [
+                {"user_id": user_id, "role": role} | ({"username": names[user_id]} if user_id in names else {})
+                for user_id, role in found.members.items()
+            ],
             "messages": found.messages,
             "more": found.more,
             "reason": found.reason,

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -35,12 +36,20 @@ class Audience:
         self._sinks: dict[str, Sink] = {}
 
     def listen(self, channel: str, sink: Sink) -> None:
-        """Hand this channel's messages to ``sink`` where they arrive, instead of queueing them."""
+        """Hand this channel's messages to ``sink`` where they arrive; now those that were queued until now."""
+        queue = self._channels[channel]
         self._sinks[channel] = sink
+        while not queue.empty():
+            _pour([queue.get_nowait()], sink)
 
     def forget(self, channel: str) -> None:
         self._channels.pop(channel, None)
         self._sinks.pop(channel, None)
+
+    def forget_all(self) -> None:
+        self._channels.clear()
+        self._groups.clear()
+        self._sinks.clear()
 
     def deliver(self, name: str, messages: list[Message]) -> None:
         """Hand messages to the channel of this name, or to those in the group."""
@@ -55,8 +64,7 @@ class Audience:
     def _hand_over(self, channel: str, messages: list[Message]) -> None:
         sink = self._sinks.get(channel)
         if sink is not None:
-            for message in messages:
-                sink(message)
+            _pour(messages, sink)
             return
         queue = self._channels.get(channel)
         if queue is None:
@@ -67,6 +75,18 @@ class Audience:
             messages = [{"type": "doubt"}]
         for message in messages:
             queue.put_nowait(message)
+
+
+def _pour(messages: list[Message], sink: Sink) -> None:
+    """Call the sink with each message. A fault at one socket is that one's: its session finds the rest in the log.
+
+    Raised further, it would break the wire that brought the message, or refuse the one who has just said it.
+    """
+    try:
+        for message in messages:
+            sink(message)
+    except Exception:
+        logger.exception("layer.fault", fault=secrets.token_hex(8))
 
 
 class Shard:
@@ -131,7 +151,9 @@ class Shard:
             self._subscribed_to.add(channel)
             self._subscriber_wire().send("SUBSCRIBE", channel)
         try:
-            await asyncio.wait_for(confirmed.wait(), SUBSCRIBE_SECONDS)
+            # Not wait_for: in Python 3.11 it may swallow a cancellation.
+            async with asyncio.timeout(SUBSCRIBE_SECONDS):
+                await confirmed.wait()
         except TimeoutError:
             logger.warning("layer.not_subscribed_yet")
 
@@ -153,11 +175,21 @@ class Shard:
         self._heard_at = self._loop.time()
         if reply[0] == b"message":
             if not reply[2].startswith(self._own):
-                self._audience.deliver(reply[1].decode(), msgpack.unpackb(memoryview(reply[2])[OWN_BYTES:]))
+                self._deliver(reply[1].decode(), reply[2])
         elif reply[0] == b"subscribe":
             confirmed = self._confirmed.pop(reply[1].decode(), None)
             if confirmed is not None:
                 confirmed.set()
+
+    def _deliver(self, channel: str, packed: bytes) -> None:
+        try:
+            messages = msgpack.unpackb(memoryview(packed)[OWN_BYTES:])
+        except ValueError:
+            messages = None
+        if isinstance(messages, list):
+            self._audience.deliver(channel, messages)
+        else:  # from another program
+            logger.warning("layer.not_ours")
 
     def _lost(self) -> None:
         logger.warning("layer.disconnected")

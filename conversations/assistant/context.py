@@ -72,7 +72,8 @@ def digest(summary: str, leaving: list[BaseMessage]) -> str:
     for message in leaving:
         text = " ".join(message.text.split())[:DIGEST_CHARACTERS]
         if text and isinstance(message, HumanMessage | AIMessage):
-            lines.append(f"{'User' if isinstance(message, HumanMessage) else 'Assistant'}: {text}")
+            author = (message.name or "User") if isinstance(message, HumanMessage) else "Assistant"
+            lines.append(f"{author}: {text}")
     kept: list[str] = []
     room = SUMMARY_BYTES
     for line in reversed(lines):

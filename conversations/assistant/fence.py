@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 from redis.exceptions import ResponseError
 
 from conversations import keys as conversation_keys
-from conversations import store
+from conversations.batching import batcher
 from conversations.errors import Fenced, Unavailable
 
 from . import keys
@@ -38,7 +38,7 @@ async def run(name: str, script_keys: list[str], args: list[Any]) -> Any:
     """Run a script, again and again for a moment while Redis does not answer. Raises Fenced, Unavailable."""
     for delay_seconds in (*RETRY_SECONDS, None):
         try:
-            return await store.run_script(name, script_keys, args)
+            return await batcher().submit(name, script_keys, args)
         except ResponseError as error:
             if str(error).startswith("FENCED"):
                 raise Fenced("another attempt writes this turn's checkpoints") from error

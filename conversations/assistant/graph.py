@@ -24,11 +24,13 @@ from langchain_core.messages import (
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
-from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
-from . import context
+from conversations.lease import hold_lease
+
+from . import context, speakers
 from .answer import ANSWER_BYTES, clean
+from .approval import ask_person
 from .models import SILENCE_SECONDS, EmptyAnswer, prompt_characters
 from .scripted import ScriptedModel, asked, parse_command
 
@@ -101,11 +103,15 @@ async def take_step(state: State, config: RunnableConfig) -> dict[str, Any]:
     number = state["steps_done"] + 1
     await asyncio.sleep(settings.SCRIPTED_DELAY_MS / 1000)
     if settings.SCRIPTED_STEPS_FILE:
-        _write_step(Path(settings.SCRIPTED_STEPS_FILE), number, config["configurable"].get("attempt", 1))
+        settled = config["configurable"]
+        await hold_lease()
+        _write_step(Path(settings.SCRIPTED_STEPS_FILE), number, settled.get("attempt", 1), settled.get("turn_id", ""))
     return {"steps_done": number}
 
 
-def _write_step(path: Path, number: int, attempt: int) -> None:
+def _write_step(path: Path, number: int, attempt: int, turn_id: str) -> None:
+    if path.is_dir():  # a file for each turn, where several run at once
+        path = path / turn_id
     # An effect outside cannot be in one transaction with its checkpoint. A takeover therefore looks first
     # whether the step that it finds unfinished has had its effect already.
     if attempt > 1 and path.exists() and path.read_text().split()[-1:] == [str(number)]:
@@ -153,9 +159,11 @@ async def _gather(model: BaseChatModel, prompt: list[BaseMessage], silence: floa
 
 def _prompt(messages: list[BaseMessage], summary: str, room: int) -> list[BaseMessage]:
     """Return what the model is shown: instruction, summary, and the newest messages that fit its room."""
-    instruction = f"{INSTRUCTION}\n\nEarlier in this conversation:\n{summary}" if summary else INSTRUCTION
+    instruction = f"{INSTRUCTION}\n\n{speakers.INSTRUCTION}" if speakers.has_several(messages) else INSTRUCTION
+    if summary:
+        instruction += f"\n\nEarlier in this conversation:\n{summary}"
     start = context.split_window(messages, room)
-    return [SystemMessage(instruction), *messages[start:]]
+    return [SystemMessage(instruction), *map(speakers.shown, messages[start:])]
 
 
 def use_tools(state: State) -> dict[str, Any]:
@@ -167,8 +175,7 @@ def use_tools(state: State) -> dict[str, Any]:
     calls = last.tool_calls if isinstance(last, AIMessage) else []
     answers = []
     for call in calls:
-        value = interrupt({"tool": call["name"], "args": call["args"]})
-        content = "approved" if value is True else "declined"
+        content = "approved" if ask_person(call) else "declined"
         answers.append(ToolMessage(content, tool_call_id=call["id"], id=f"{call['id']}-answer"))
     return {"messages": answers}
 

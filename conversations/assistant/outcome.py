@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import orjson
 from langchain_core.messages import AIMessage
 from langgraph.types import Interrupt
 
-from .answer import Limit
+from .answer import ANSWER_BYTES, Limit
 
 
 class Drained(Exception):
@@ -16,7 +17,10 @@ class Drained(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt at one turn. ``seq`` is that of the user's message in the log."""
+    """One attempt at one turn. ``seq`` is that of the user's message in the log.
+
+    ``username`` is empty where the user is alone with the assistant.
+    """
 
     conversation_id: str
     turn_id: str
@@ -36,7 +40,7 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """``status`` is done, failed (``error`` is for people, ``text`` what there is of an answer) or waiting."""
+    """``status`` is done, waiting, cancelled or failed (``error`` is for people); ``text`` what there is to keep."""
 
     status: str
     text: str = ""
@@ -44,6 +48,7 @@ class Outcome:
     interrupts: list[dict[str, Any]] = field(default_factory=list)  # {"id", "value"}
     usage: dict[str, int] = field(default_factory=dict)  # input_tokens, output_tokens, total_tokens
     title: str = ""
+    cancelled_by: str = ""  # the device
 
 
 def answer_of(values: dict[str, Any]) -> AIMessage | None:
@@ -67,7 +72,10 @@ def _usage(answer: AIMessage | None) -> dict[str, int]:
 
 def waiting(values: dict[str, Any], interrupts: Sequence[Interrupt]) -> Outcome:
     asked = [{"id": each.id, "value": each.value} for each in interrupts]
-    return Outcome("waiting", interrupts=asked, title=str(values.get("title", "")))
+    title = str(values.get("title", ""))
+    if len(orjson.dumps(asked)) > ANSWER_BYTES:  # what tells of it must fit a frame
+        return Outcome("failed", error="What should be decided is too large to be shown. Ask for less.", title=title)
+    return Outcome("waiting", interrupts=asked, title=title)
 
 
 def ended(values: dict[str, Any]) -> Outcome:

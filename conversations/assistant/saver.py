@@ -6,7 +6,7 @@ is not fenced: tools and tests. Times to live are set in the same scripts. A sav
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from langchain_core.runnables import RunnableConfig
@@ -25,6 +25,7 @@ from redisvl.query import FilterQuery  # type: ignore[import-untyped]
 from redisvl.query.filter import FilterExpression, Num, Tag  # type: ignore[import-untyped]
 
 from conversations import store
+from conversations.faults import point
 
 from . import keys
 from .fence import run, run_fenced, ttl_ms
@@ -33,6 +34,14 @@ from .serializer import SafeSerializer
 INDEX = "tether_checkpoints"
 KEEP_TURN_ENDS = 20
 LIST_LIMIT = 1000
+
+
+class HeadTurn(NamedTuple):
+    """The turn that the head checkpoint is of. ``seq``: its message's, 0 if unknown; ``ended``: broken off, closed."""
+
+    turn_id: str
+    seq: int
+    ended: bool
 
 
 class FencedRedisSaver(AsyncRedisSaver):
@@ -89,6 +98,7 @@ class FencedRedisSaver(AsyncRedisSaver):
             [f"{prefix}{ns}:{id_}", writes + parent, prefix + parent],
             [ns, id_, settled.get("turn_id") or "", document],
         )
+        point("checkpoint.stored")
         return _config(thread_id, ns, id_)
 
     def _document(
@@ -102,6 +112,8 @@ class FencedRedisSaver(AsyncRedisSaver):
                 "thread_id": settled["thread_id"],
                 "run_id": str(meta.get("run_id", "")),
                 "turn_id": settled.get("turn_id") or "",
+                "turn_seq": settled.get("turn_seq") or 0,
+                "ended": settled.get("ended") or "",
                 "checkpoint_ns": settled.get("checkpoint_ns", ""),
                 "checkpoint_id": checkpoint["id"],
                 "parent_checkpoint_id": parent_id,
@@ -143,6 +155,7 @@ class FencedRedisSaver(AsyncRedisSaver):
             [keys.prefix(thread_id) + name, keys.writes_prefix(thread_id) + name],
             [int(replace), int(waits), *fields],
         )
+        point("checkpoint.task_stored")
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return one checkpoint, the newest without a checkpoint_id; refreshes its time to live."""
@@ -150,10 +163,10 @@ class FencedRedisSaver(AsyncRedisSaver):
         ns, id_ = settled.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
         return await self._get(settled["thread_id"], ns, id_)
 
-    async def ahead_turn(self, thread_id: str) -> str | None:
-        """Return the id of the turn that wrote the head, None without any checkpoint. Raises Unavailable."""
+    async def ahead(self, thread_id: str) -> HeadTurn | None:
+        """Return the turn that wrote the head, None without any checkpoint. Raises Unavailable."""
         found = await run("checkpoint_head", [keys.heads(thread_id)], [keys.prefix(thread_id)])
-        return None if found is None else str(found.decode())
+        return None if found is None else HeadTurn(found[0].decode(), found[1], found[2] != b"")
 
     async def _get(self, thread_id: str, ns: str, id_: str) -> CheckpointTuple | None:
         found = await run(

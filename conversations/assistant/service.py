@@ -20,10 +20,12 @@ from conversations.errors import Fenced, StartRefused, Unavailable
 
 from . import context
 from .answer import Limit
+from .between import read_between
 from .graph import build_graph
 from .models import explain, is_expected, make_model
 from .outcome import Drained, Job, Outcome, Sink, answer_of, done, ended, waiting
-from .saver import FencedRedisSaver
+from .saver import FencedRedisSaver, HeadTurn
+from .speakers import spoken
 
 logger = structlog.get_logger(__name__)
 
@@ -54,7 +56,12 @@ class Assistant:
         await self.saver.asetup()
 
     async def run(
-        self, job: Job, sink: Sink, *, load_transcript: Loader, answers: dict[str, Any] | None = None
+        self,
+        job: Job,
+        sink: Sink,
+        *,
+        load_transcript: Loader,
+        answers: dict[str, Any] | None = None,
     ) -> Outcome:
         """Run the turn, or what is left of it, and return how it ended.
 
@@ -63,11 +70,20 @@ class Assistant:
         checkpoints are gone. Raises Drained, Fenced, Unavailable; cancelled, it stops at once and
         finished supersteps are kept.
         """
-        head_turn = await self.saver.ahead_turn(job.conversation_id)
-        if head_turn == job.turn_id:
+        head = await self.saver.ahead(job.conversation_id)
+        if head is not None and head.turn_id == job.turn_id:
             return await self._take_over(job, sink, answers or {})
-        messages = [] if head_turn is not None or job.seq <= 1 else _rebuilt(await load_transcript())
+        if head is not None:
+            messages = await self._since(job, head)
+        else:
+            messages = [] if job.seq <= 1 else _rebuilt(await load_transcript())
         return await self._stream(job, sink, {"messages": [*messages, _said(job)]})
+
+    async def _since(self, job: Job, head: HeadTurn) -> list[BaseMessage]:
+        """Return what the state lacks of what came before the turn: calls left open, and what the log alone knows."""
+        between = await read_between(job.conversation_id, head, job.seq, has_company=bool(job.username))
+        calls = _open_calls(await self.graph.aget_state(_config(job))) if between.is_cut else []
+        return [*calls, *between.said]
 
     async def _take_over(self, job: Job, sink: Sink, answers: dict[str, Any]) -> Outcome:
         """Go on with a turn that an earlier attempt began."""
@@ -95,7 +111,10 @@ class Assistant:
             raise Drained from None
         except (Fenced, Unavailable):
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # A cancellation that nobody asked this task for is the graph's own failure.
+            if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
+                raise
             _log_failure(job, error)
             title = context.title_of(job.text) if job.seq == 1 else ""
             return Outcome("failed", text="".join(said), error=explain(error), title=title)
@@ -121,7 +140,11 @@ class Assistant:
             return
         if not metadata and job.seq > 1:
             return  # no state to add to: the next turn rebuilds it from the transcript, this answer included
-        update = _open_ends(snapshot, job, mine)
+        if mine:
+            update = _open_calls(snapshot)
+        else:
+            head = await self.saver.ahead(job.conversation_id)
+            update = [*(await self._since(job, head) if head else []), _said(job)]
         # An answer that came whole just before the end gives way to what was sent of it.
         answer = answer_of(snapshot.values) if mine and not snapshot.tasks else None
         answer_id = answer.id if answer else f"{job.turn_id}-{status}"
@@ -177,8 +200,8 @@ async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Si
 
 
 def _config(job: Job, **more: Any) -> RunnableConfig:
-    settled = {"thread_id": job.conversation_id, "turn_id": job.turn_id, "attempt": job.attempt, **more}
-    return {"configurable": settled, "recursion_limit": MAX_SUPERSTEPS}
+    turn = {"turn_id": job.turn_id, "turn_seq": job.seq, "attempt": job.attempt}
+    return {"configurable": {"thread_id": job.conversation_id, **turn, **more}, "recursion_limit": MAX_SUPERSTEPS}
 
 
 def _metadata(snapshot: StateSnapshot) -> dict[str, Any]:
@@ -187,29 +210,30 @@ def _metadata(snapshot: StateSnapshot) -> dict[str, Any]:
 
 def _said(job: Job) -> HumanMessage:
     # Its id is the turn's, so that a message handed in twice is still one.
-    return HumanMessage(job.text, id=f"{job.turn_id}-said")
+    return spoken(job.text, message_id=f"{job.turn_id}-said", name=job.username)
 
 
 def _rebuilt(transcript: list[dict[str, Any]]) -> list[BaseMessage]:
     """Return what people and the assistant have said; notes of the system are not for the model."""
-    kinds: dict[str, type[HumanMessage | AIMessage]] = {"user": HumanMessage, "assistant": AIMessage}
-    return [
-        kinds[each["role"]](each["content"], id=f"transcript-{number}")
-        for number, each in enumerate(transcript)
-        if each["role"] in kinds and each["content"]
-    ]
+    rebuilt: list[BaseMessage] = []
+    for number, each in enumerate(transcript):
+        message_id = f"transcript-{number}"
+        if each["role"] == "assistant" and each["content"]:
+            rebuilt.append(AIMessage(each["content"], id=message_id))
+        elif each["role"] == "user" and each["content"]:
+            name, overheard = each.get("name", ""), not each.get("addressed", True)
+            rebuilt.append(spoken(each["content"], message_id=message_id, name=name, overheard=overheard))
+    return rebuilt
 
 
-def _open_ends(snapshot: StateSnapshot, job: Job, mine: bool) -> list[BaseMessage]:
-    """Return what the state lacks: the person's message where the turn never began, answers to open calls."""
+def _open_calls(snapshot: StateSnapshot) -> list[BaseMessage]:
+    """Return the answers that the state's open tool calls lack."""
     messages: list[BaseMessage] = list(snapshot.values.get("messages", []))
-    if not mine:
-        return [_said(job)]
     known = {id(message) for message in messages}
     return [message for message in context.answer_open_calls(messages) if id(message) not in known]
 
 
-def _log_failure(job: Job, error: Exception) -> None:
+def _log_failure(job: Job, error: BaseException) -> None:
     """Log the kind of the failure and, if unexpected, where it was; never its text, which may hold content."""
     place = None
     if not is_expected(error) and error.__traceback__ is not None:

@@ -23,7 +23,8 @@ for _, member in ipairs(members) do
   end
   if turn == running or (is_end and ends <= keep) then
     for _, key in ipairs({ ARGV[4] .. name, ARGV[5] .. name }) do
-      if redis.call('PTTL', key) > 0 then redis.call('PEXPIRE', key, ttl_ms) end
+      -- What waits for a person has no time to live; what has waited and is over gets one again.
+      if redis.call('PTTL', key) > 0 or turn ~= running then redis.call('PEXPIRE', key, ttl_ms) end
     end
   else
     redis.call('UNLINK', ARGV[4] .. name, ARGV[5] .. name)
@@ -33,5 +34,9 @@ for _, member in ipairs(members) do
     end
     dropped = dropped + 1
   end
+end
+if not running then
+  redis.call('PEXPIRE', KEYS[1], ttl_ms)
+  redis.call('PEXPIRE', KEYS[2], ttl_ms)
 end
 return dropped

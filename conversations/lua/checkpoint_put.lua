@@ -17,4 +17,6 @@ redis.call('HSET', heads, ARGV[3], ARGV[4])
 redis.call('ZADD', order, 'NX', place, ARGV[5] .. '|' .. ARGV[3] .. ':' .. ARGV[4])
 -- The parent too: while it waited for a person it was kept for ever.
 for index = 2, 6 do redis.call('PEXPIRE', KEYS[index], ttl_ms) end
+-- Progress: the leases that lapsed before (claim.lua) count no more. A first attempt has none to forget.
+if attempt ~= '' and attempt ~= '1' then redis.call('HDEL', turn, 'lapses') end
 return place

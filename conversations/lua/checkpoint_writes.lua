@@ -13,4 +13,6 @@ if waits == '1' then
 elseif redis.call('PTTL', document) ~= -1 then
   for index = 2, 5 do redis.call('PEXPIRE', KEYS[index], ttl_ms) end
 end
+-- A task that has ended is progress (checkpoint_put.lua); an interrupt, an error or an answer is none.
+if replace ~= '1' and attempt ~= '' and attempt ~= '1' then redis.call('HDEL', turn, 'lapses') end
 return #ARGV

@@ -1,12 +1,13 @@
 -- Hide a conversation at once, end its turns as cancelled, and put it on the list to erase. KEYS[8] erase.
 local conversation_id, user, body, at_text, device, delay_ms, tag =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] -- and ARGV[8]: 'alone', or ''
 local at, refusal = position()
 if refusal == 'DELETED' and redis.call('HGET', MEMBERS, user) == 'owner' and redis.call('ZSCORE', KEYS[8], conversation_id) then
   return { 'OK', 0, {}, redis.call('HKEYS', MEMBERS) } -- a repeat, whose first reply was lost
 end
 if not at then return { refusal } end
 if redis.call('HGET', MEMBERS, user) ~= 'owner' then return { 'FORBIDDEN' } end
+if ARGV[8] == 'alone' and redis.call('HLEN', MEMBERS) > 1 then return { 'AGAIN' } end
 local entries = {}
 for index, turn_id in ipairs(redis.call('LRANGE', TURNS, 0, -1)) do
   local finished = string.format(

@@ -67,14 +67,15 @@ local function count_unread(members, author, seq, added)
   end
 end
 
--- Unfinished turns in order: {turn_id, attempt, status, pieces, text, interrupts}. Only the head can have pieces.
+-- Unfinished turns in order: {turn_id, attempt, status, pieces, text, interrupts, answers}. Only the head has pieces.
 local function unfinished_turns(tag)
   local list = {}
   for index, turn_id in ipairs(redis.call('LRANGE', TURNS, 0, 99)) do
-    local turn = redis.call('HMGET', tag .. ':turn:' .. turn_id, 'attempt', 'status', 'interrupts')
+    local turn = redis.call('HMGET', tag .. ':turn:' .. turn_id, 'attempt', 'status', 'interrupts', 'answers')
     local pieces = {}
     if index == 1 then pieces = redis.call('LRANGE', tag .. ':pieces:' .. turn_id, 0, -1) end
-    list[index] = { turn_id, tonumber(turn[1]) or 0, turn[2] or 'queued', #pieces, table.concat(pieces), turn[3] or '[]' }
+    list[index] = { turn_id, tonumber(turn[1]) or 0, turn[2] or 'queued', #pieces, table.concat(pieces), turn[3] or '[]',
+      turn[4] or '' }
   end
   return list
 end
@@ -91,6 +92,46 @@ end
 -- Is this writer's attempt the current one of the head turn?
 local function holds(turn_key, turn_id, attempt)
   return redis.call('HGET', turn_key, 'attempt') == attempt and redis.call('LINDEX', TURNS, 0) == turn_id
+end
+
+-- End a turn, wherever it stands in the queue: its message (if it has one), `turn.finished`, the next turn due.
+-- turn: id, key, pieces and sent (keys), status, message ('' for none), message_id, finished, preview, usage, ttl.
+-- Returns the entries: {seq, chain, body, kind} each.
+local function end_turn(at, conversation_id, turn, now)
+  local entries = {}
+  local times = redis.call('HMGET', turn.key, 'queued_ms', 'started_ms', 'first_piece_ms')
+  local private = string.format('{"queued_ms":%s,"started_ms":%s,"first_piece_ms":%s,"finished_ms":%d,"usage":%s}',
+    times[1] or 'null', times[2] or 'null', times[3] or 'null', now, turn.usage)
+  if turn.message ~= '' then
+    local pushed = push(at, conversation_id, 'message', turn.message)
+    entries[1] = { pushed[1], pushed[2], turn.message, 'message' }
+    local before = redis.call('HMGET', META, 'newest', 'newest_source', 'count')
+    redis.call('HSET', META, unpack(count_messages(at, 1, before, 'assistant', turn.preview, now)))
+    count_unread(redis.call('HKEYS', MEMBERS), '', at.seq, 1)
+  end
+  local pushed = push(at, conversation_id, 'turn.finished', turn.finished, private)
+  entries[#entries + 1] = { pushed[1], pushed[2], turn.finished, 'turn.finished' }
+  redis.call('SET', turn.sent, string.format('%d %s %s', at.seq, turn.message_id, turn.status), 'EX', turn.ttl)
+  local was_head = redis.call('LINDEX', TURNS, 0) == turn.id
+  redis.call('LREM', TURNS, 1, turn.id)
+  redis.call('DEL', turn.key, turn.pieces)
+  if was_head then next_turn_due(conversation_id, now) end
+  mark_dirty(conversation_id, now)
+  return entries
+end
+
+-- Who answered what: `answers` of a turn is a row of {"interrupt_id":...,"value":...}, joined by commas.
+local function answered_ids(turn_key)
+  local ids = {}
+  for _, answer in ipairs(cjson.decode('[' .. (redis.call('HGET', turn_key, 'answers') or '') .. ']')) do
+    ids[answer.interrupt_id] = true
+  end
+  return ids
+end
+
+local function keep_answer(turn_key, answer)
+  local before = redis.call('HGET', turn_key, 'answers')
+  redis.call('HSET', turn_key, 'answers', before and before .. ',' .. answer or answer)
 end
 
 -- What changes without an entry: read positions and the state. The archiver compares it before and after copying.

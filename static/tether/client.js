@@ -50,6 +50,10 @@ export class Client {
     return this.#connection.status;
   }
 
+  get userId() {
+    return String(this.#parts.userId);
+  }
+
   get live() {
     return this.#connection.live;
   }

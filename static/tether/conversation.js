@@ -8,15 +8,16 @@
 import { cursorOf, relation } from "./protocol.js";
 
 // Entries that a reader sees as one quiet line between the messages.
-const NOTICES = new Set(["history.cleared", "topic.switched", "member.joined", "member.left"]);
+const NOTICES = new Set(["history.cleared", "topic.switched", "member.joined", "member.left", "turn.answered"]);
 
 export class Conversation {
   title = "";
   topic = "";
-  members = [];
+  members = []; // {user_id, username, role}
+  names = new Map(); // user_id -> username
   messages = []; // by seq
   notices = []; // by seq: {seq, at, kind, data}
-  turns = new Map(); // unfinished: turn_id -> {turn_id, attempt, node, status, n, text, previous, interrupts}
+  turns = new Map(); // unfinished: turn_id -> {turn_id, attempt, expected, node, status, n, text, previous, interrupts}
   cursor = null;
   more = false; // the server has older messages than messages[0]
   live = false; // `opened` has come and nothing is known to be missing
@@ -26,10 +27,11 @@ export class Conversation {
   generation = 0; // counts what makes older answers of the server worthless
   #finished = new Set();
 
-  /** start: what the page was painted with: {title, topic, cursor, messages, more}. */
+  /** start: what the page was painted with: {title, topic, members, cursor, messages, more}. */
   constructor(id, start = {}) {
     this.id = id;
     Object.assign(this, start);
+    this.#meet(this.members);
   }
 
   apply(frame) {
@@ -68,6 +70,13 @@ export class Conversation {
     return [...said, ...this.notices].sort((a, b) => a.seq - b.seq);
   }
 
+  /** May this user stop the turn and answer its questions? Where we do not know, the server will say. */
+  mayControl(turnId, userId) {
+    const asked = this.messages.find((message) => message.turn_id === turnId && message.role === "user");
+    const seat = this.members.find((member) => String(member.user_id) === String(userId));
+    return !asked || !seat || seat.role === "owner" || String(asked.author) === String(userId);
+  }
+
   #entry(frame) {
     const how = relation(this.cursor, frame);
     if (how !== "next") return how === "old" ? "ignored" : "gap";
@@ -86,15 +95,20 @@ export class Conversation {
     },
     "turn.started": (data) => this.#begin(data),
     "turn.waiting": ({ turn_id: id, interrupts }) => {
-      Object.assign(this.#turn(id), { status: "waiting", interrupts: interrupts ?? [] });
+      const turn = this.#turn(id);
+      // After the answer it goes on under a new attempt, which is no takeover.
+      Object.assign(turn, { status: "waiting", interrupts: interrupts ?? [], expected: turn.attempt + 1 });
     },
-    "turn.answered": ({ turn_id: id }) => {
-      Object.assign(this.#turn(id), { status: "running", interrupts: [] });
+    "turn.answered": ({ turn_id: id, interrupt_id: answered }) => {
+      const turn = this.#turn(id);
+      turn.interrupts = turn.interrupts.filter((interrupt) => interrupt.id !== answered);
+      if (!turn.interrupts.length) turn.status = "running"; // or soon will be
     },
     "turn.finished": (data, frame) => {
       this.#finish(data.turn_id);
       if (data.status === "failed") this.#notice(frame, "turn.failed");
-      if (data.status === "cancelled") this.#notice(frame, "turn.cancelled");
+      // What was written of it stands there as a message that says so itself.
+      if (data.status === "cancelled" && !data.message_id) this.#notice(frame, "turn.cancelled");
     },
     "message.superseded": ({ from_seq: from, to_seq: to, by }) => {
       for (const message of this.messages) {
@@ -110,14 +124,28 @@ export class Conversation {
     "conversation.renamed": ({ title }) => (this.title = title),
     "conversation.deleted": () => (this.deleted = true),
     "topic.switched": ({ topic }) => (this.topic = topic),
+    "member.joined": ({ user_id, username, role }) => {
+      const others = this.members.filter((member) => member.user_id !== user_id);
+      this.#meet([...others, { user_id, username, role }]);
+    },
+    "member.left": ({ user_id: gone, owner }) => {
+      const staying = this.members.filter((member) => member.user_id !== gone);
+      this.#meet(staying.map((member) => (member.user_id === owner ? { ...member, role: "owner" } : member)));
+    },
   };
+
+  /** Take who is in it now; the names of those who were stay known. */
+  #meet(members) {
+    this.members = members;
+    for (const { user_id: id, username } of members) if (username) this.names.set(id, username);
+  }
 
   #notice({ seq, at, data }, kind) {
     this.notices.push({ kind, seq, at, data: data ?? {} });
   }
 
   #turn(id) {
-    const fresh = { turn_id: id, attempt: 0, node: "", status: "queued", n: 0, text: "", previous: "" };
+    const fresh = { turn_id: id, attempt: 0, expected: 1, node: "", status: "queued", n: 0, text: "", previous: "" };
     if (!this.turns.has(id)) this.turns.set(id, { ...fresh, interrupts: [] });
     return this.turns.get(id);
   }
@@ -163,7 +191,8 @@ export class Conversation {
     this.notices = [];
     this.deleted = false;
     this.refused = null;
-    Object.assign(this, { title, topic, more, reason, members: members ?? [] });
+    Object.assign(this, { title, topic, more, reason });
+    this.#meet(members ?? []);
     this.messages = [...messages].sort((a, b) => a.seq - b.seq);
     this.cursor = head;
     this.live = false; // an `opened` follows
@@ -183,7 +212,8 @@ export class Conversation {
   #adopt({ turn_id: id, attempt, status, n, text, interrupts }, old) {
     if (this.#finished.has(id)) return;
     const turn = this.#turn(id);
-    if (old) Object.assign(turn, { node: old.node, previous: old.previous });
+    if (old) Object.assign(turn, { node: old.node, previous: old.previous, expected: old.expected });
+    if (status === "waiting") turn.expected = attempt + 1;
     const overtaken = old && attempt > old.attempt && old.text.length > turn.previous.length;
     if (overtaken) turn.previous = old.text;
     Object.assign(turn, { attempt, status, n: n ?? 0, text: text ?? "", interrupts: interrupts ?? [] });

@@ -1,5 +1,7 @@
 """Redis and nodes as real processes, each of which can be killed and started again at its own address."""
 
+import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +46,12 @@ class Node:
 
     def kill(self):
         self.program.kill()
+
+    def freeze(self):
+        os.kill(self.program.process.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        os.kill(self.program.process.pid, signal.SIGCONT)
 
     def terminate(self):
         """SIGTERM: it drains and ends."""
@@ -125,11 +133,16 @@ class Stack:
 
         self.redis.wait_for(started, START_SECONDS, "Redis")
 
-    def add_node(self, name, **env):
-        """Start one more node with an environment of its own."""
+    def prepare_node(self, name, **env):
+        """Begin to start one more node with an environment of its own."""
         node = Node(self, name, env)
         self.extra.append(node)
         node.start()
+        return node
+
+    def add_node(self, name, **env):
+        """Start one more node with an environment of its own."""
+        node = self.prepare_node(name, **env)
         node.wait_until_ready()
         return node
 

@@ -24,16 +24,17 @@ BUILT = {
     "rename": {"title": "x"},
     "mark_read": {"seq": 1},
     "set_draft": {"content": "x"},
-}
-LATER = {
     "leave": {},
+    "invite": {"username": "mallory"},
+    "remove_member": {"username": "alice"},
+    "search": {"query": "alice"},
     "cancel": {"turn_id": str(uuid4())},
     "answer": {"turn_id": str(uuid4()), "interrupt_id": "i1", "value": True},
+}
+LATER = {
     "regenerate": {"message_id": str(uuid4())},
     "edit": {"message_id": str(uuid4()), "content": "x"},
     "fork": {"seq": 1},
-    "invite": {"username": "mallory"},
-    "remove_member": {"username": "alice"},
     "export": {"format": "json"},
 }
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from .conftest import caught_up, eventually, say
+from .conftest import People, caught_up, eventually, say
 
 FLOW_SECONDS = 2
 MOST_KIB = 1024
@@ -118,3 +118,22 @@ async def test_a_burst_of_unanswered_frames_is_closed_with_4429(people):
         await wire.send({"type": "text", "client_id": f"c{number}", "content": "x", **where})
     frames, code = await wire.closing()
     assert (frames[-1]["type"], frames[-1]["code"], code) == ("bye", 4429, 4429)
+
+
+async def test_sockets_that_have_left_leave_nothing_behind(stack):
+    node = stack.add_node("node-busy")
+
+    async def come_and_go(count):
+        visitors = People(stack)
+        await asyncio.gather(*(visitors.wire(url=node.url) for _ in range(count)))
+        await visitors.stop()
+
+    async def many(count):
+        for _ in range(0, count, 20):
+            await come_and_go(20)
+        return node.rss_kib()
+
+    before = await many(600)
+    after = await many(800)
+    node.kill()
+    assert after - before < 5 * 1024

@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 
 from conversations import keys, turns
+from conversations.assistant.saver import FencedRedisSaver
 from conversations.errors import Fenced
 from conversations.log import Cursor
 from conversations.turns import Claim, Missed
@@ -148,3 +150,58 @@ async def test_who_wrote_before_the_turn_began_to_wait_has_declined_it_too() -> 
     await ask(talk)
     await turns.release(claim, interrupts=[{"id": "i1", "value": "may I?"}])
     assert (await claimed(talk, turn_id, 1)).declined_by == "phone"
+
+
+async def lapses_of(talk: Talk, turn_id: str, attempts: int) -> int:
+    """Let the lease end and another node claim the turn; return how many lapses in a row that makes."""
+    await lapse(talk)
+    return (await claimed(talk, turn_id, attempts)).lapses
+
+
+async def test_leases_that_end_are_counted_until_the_turn_gets_on() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    first = await claimed(talk, turn_id)
+    assert (first.lapses, await lapses_of(talk, turn_id, 1), await lapses_of(talk, turn_id, 2)) == (0, 1, 2)
+    await turns.add_pieces(first._replace(attempt=3), 1, ["new"])
+    assert await lapses_of(talk, turn_id, 3) == 1
+    saver = FencedRedisSaver()
+    config: Any = {"thread_id": talk.conversation_id, "turn_id": turn_id, "attempt": 4}
+    await saver.aput({"configurable": config}, empty_checkpoint(), {}, {})
+    assert await lapses_of(talk, turn_id, 4) == 1
+
+
+async def test_a_renewal_alone_is_no_progress() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    claim = await claimed(talk, turn_id)
+    assert await lapses_of(talk, turn_id, 1) == 1
+    await turns.add_pieces(claim._replace(attempt=2), 1, [])
+    assert await lapses_of(talk, turn_id, 2) == 2
+
+
+async def test_a_lease_that_was_given_back_is_no_lapse_and_forgives_none() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    claim = await claimed(talk, turn_id)
+    assert await lapses_of(talk, turn_id, 1) == 1
+    await turns.release(claim._replace(attempt=2))
+    again = await claimed(talk, turn_id, 2)
+    assert again.lapses == 1
+    await turns.release(again, interrupts=[{"id": "i1", "value": "may I?"}])
+    await ask(talk)
+    assert (await claimed(talk, turn_id, 3)).lapses == 1
+
+
+async def test_who_was_cut_off_leaves_lapsed_leases_to_others_but_takes_its_own_and_what_is_free() -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    by_n1 = await turns.claim(talk.conversation_id, turn_id, 0, "n1", patient=True)
+    assert isinstance(by_n1, Claim)
+    await lapse(talk)
+    assert await turns.claim(talk.conversation_id, turn_id, 1, "n2", patient=True) == Missed(turn_id, 1, True)
+    again = await turns.claim(talk.conversation_id, turn_id, 1, "n1", patient=True)
+    assert isinstance(again, Claim)
+    assert again.lapses == 1
+    await turns.release(again)
+    assert isinstance(await turns.claim(talk.conversation_id, turn_id, 2, "n2", patient=True), Claim)

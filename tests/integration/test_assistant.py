@@ -303,3 +303,13 @@ async def test_the_fence_is_the_turns_own_hash(talk):
     with pytest.raises(Fenced):
         await talk.run(job)
     assert HumanMessage("hello") not in (await talk.state()).get("messages", [])
+
+
+async def test_a_cancellation_that_the_graph_raises_itself_is_a_failure(talk, monkeypatch):
+    async def give_up(state):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("conversations.assistant.graph.use_tools", give_up)
+    await talk.assistant.start()
+    outcome = await talk.run(await talk.claim("/approve cake"))
+    assert (outcome.status, bool(outcome.error)) == ("failed", True)

@@ -15,6 +15,7 @@ from realtime import frames
 from realtime.auth import Identity
 from realtime.codes import MAX_FRAME_BYTES
 from realtime.connection import Connection
+from realtime.inbox import Inbox
 from realtime.node import Node
 from tests.archive_kit import Talk, archive_all, new_talk, redis, replay, say, snapshot_of
 
@@ -198,3 +199,22 @@ async def test_whoever_opens_a_deleted_conversation_is_refused_until_it_is_resto
     socket.open()
     await socket.until_opened()
     assert socket.seqs() == [1, 2]
+
+
+async def test_answers_from_before_the_auth_confirm_nothing_of_what_came_after_it() -> None:
+    socket = Socket(await new_talk())
+
+    async def never(frame: frames.Auth) -> None: ...
+
+    inbox = Inbox("c1", never, socket.written.append, lambda code, reason, retry_after: None)
+    for _ in range(2):
+        inbox.take('{"type":"heartbeat"}')
+    await socket.until(lambda: len(socket.written) == 2)
+    inbox.connection = socket.connection
+    socket.connection.send(b"{}")
+    await socket.until(lambda: len(socket.written) == 3)
+    inbox.take('{"type":"received","frames":2}')
+    assert not socket.connection.session.has_arrived()
+    inbox.take('{"type":"received","frames":3}')
+    assert socket.connection.session.has_arrived()
+    await inbox.stop()

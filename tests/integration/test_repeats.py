@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from conversations import keys, log
 from conversations.assistant.outcome import Job
-from conversations.errors import Forbidden
+from conversations.errors import Forbidden, InvalidMessage
 from conversations.log import Cursor
 from conversations.models import Conversation, Device, Member
 from tests.archive_kit import Talk, new_talk, redis, replay, say, snapshot_of
@@ -114,3 +114,15 @@ async def test_the_devices_listed_are_what_the_documents_say() -> None:
         await Device.objects.acreate(user_id=talk.user_id, device_id=device_id, last_seen_at=timezone.now())
     items = (await Asking(talk).ask("list_devices"))["items"]
     assert [(item["device_id"], item["current"]) for item in items] == [("desk", False), ("phone", True)]
+
+
+async def test_an_id_that_another_command_had_is_refused_not_told_that_it_was_done() -> None:
+    talk = await new_talk()
+    asking = Asking(talk)
+    await asking.ask("pin", "id1")
+    with pytest.raises(InvalidMessage, match="id"):
+        await asking.ask("rename", "id1", title="new")
+    asking.talk = await new_talk()  # somebody else's
+    asking.connection.conversation_id = asking.talk.conversation_id
+    with pytest.raises(Forbidden):
+        await asking.ask("rename", "id1", title="new")

@@ -239,3 +239,66 @@ test("older messages go before, once each", () => {
   conversation.prepend([message(2, "two"), message(1, "one"), message(3, "three")], false);
   assert.deepEqual(texts(conversation), ["one", "two", "three", "four"]);
 });
+
+const waiting = (seq, ...ids) =>
+  event(seq, "turn.waiting", { turn_id: T, interrupts: ids.map((id) => ({ id, value: "pay" })) });
+const answered = (seq, id, value = true) =>
+  event(seq, "turn.answered", { turn_id: T, interrupt_id: id, value, device_id: "d2" });
+
+test("of two questions one stays open until it is answered too", () => {
+  const conversation = live();
+  for (const frame of [started(1), waiting(2, "i1", "i2"), answered(3, "i2")]) conversation.apply(frame);
+  assert.deepEqual([turn(conversation).status, turn(conversation).interrupts.map(({ id }) => id)], ["waiting", ["i1"]]);
+  conversation.apply(answered(4, "i1"));
+  assert.deepEqual([turn(conversation).status, turn(conversation).interrupts], ["running", []]);
+});
+
+test("an answer is a line that every device shows", () => {
+  const conversation = live();
+  for (const frame of [started(1), waiting(2, "i1"), answered(3, "i1", false)]) conversation.apply(frame);
+  assert.deepEqual(
+    conversation.lines().map(({ kind, data }) => [kind, data.value, data.device_id]),
+    [["turn.answered", false, "d2"]],
+  );
+});
+
+test("going on after an answer is no takeover, another attempt after that is one", () => {
+  const conversation = live();
+  const isTakeover = () => turn(conversation).attempt > turn(conversation).expected;
+  for (const frame of [started(1), waiting(2, "i1"), answered(3, "i1"), started(4, 2)]) conversation.apply(frame);
+  assert.equal(isTakeover(), false);
+  conversation.apply(started(5, 3));
+  assert.equal(isTakeover(), true);
+  const told = { turn_id: T, attempt: 4, status: "waiting", n: 0, text: "", interrupts: [] };
+  conversation.apply(opened(5, [told]));
+  conversation.apply(started(6, 5));
+  assert.equal(isTakeover(), false);
+});
+
+test("a cancelled answer says so itself; a turn without one leaves a line", () => {
+  const conversation = live();
+  for (const frame of [started(1), delta(1, "w1"), answer(2, "w1")]) conversation.apply(frame);
+  conversation.apply(finished(3, { status: "cancelled", message_id: "m" }));
+  assert.deepEqual(
+    conversation.lines().map(({ kind }) => kind),
+    ["message"],
+  );
+  conversation.apply(finished(4, { status: "cancelled" }));
+  assert.equal(conversation.lines().at(-1).kind, "turn.cancelled");
+});
+
+test("those who asked and the owner may stop a turn, and whoever we do not know enough about", () => {
+  const conversation = live();
+  conversation.apply(said(1, "hello", { turn_id: T, author: "7" }));
+  assert.equal(conversation.mayControl(T, "8"), true);
+  conversation.members = [
+    { user_id: "7", role: "member" },
+    { user_id: "8", role: "member" },
+    { user_id: "9", role: "owner" },
+  ];
+  assert.deepEqual(
+    ["7", "8", "9"].map((user) => conversation.mayControl(T, user)),
+    [true, false, true],
+  );
+  assert.equal(conversation.mayControl("another", "8"), true);
+});

@@ -28,3 +28,8 @@ def test_nginx_accepts_what_the_template_becomes(tmp_path):
     assert not re.search(r"@[A-Z]+@", config.read_text().split("\n\n", 1)[1])
     checked = subprocess.run([*nginx.nginx_command(config), "-t"], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr.count("successful")) == (0, 1)
+
+
+def test_the_workers_of_nginx_count_the_nodes_connections_together(tmp_path):
+    config = nginx.write_config(tmp_path, port=20_001, node_ports=[20_002], open_files=4096).read_text()
+    assert re.search(r"upstream nodes \{[^}]*\bzone nodes \d+k;[^}]*\bleast_conn;", config)

@@ -311,3 +311,83 @@ def test_a_closed_conversation_sends_nothing() -> None:
     world.say(0)
     world.announce_next(0)
     assert sent(world) == []
+
+
+def test_a_heartbeat_that_waited_while_more_was_sent_and_confirmed_brings_nothing_twice() -> None:
+    log, session = Log(), Session(WINDOW_BYTES)
+    session.open(CONVERSATION, START)
+    session.page(session.reads.popleft(), log.read(START, WINDOW_BYTES))
+    before = Cursor(*log.head)
+    for frames in (1, 2):  # `opened`, then an entry that the heartbeat's sender has not seen
+        session.sent(sum(map(len, session.out)))
+        session.out.clear()
+        session.confirm(frames)
+        if frames == 1:
+            session.entries(*log.append()[1])
+    session.claims(CONVERSATION, before, settled=session.has_arrived(1))
+    assert not session.reads
+    session.claims(CONVERSATION, before, settled=session.has_arrived(2))
+    assert session.reads
+
+
+def sent_kinds(session: Session) -> list[str]:
+    kinds = [orjson.loads(frame)["type"] for frame in session.out]
+    session.out.clear()
+    return kinds
+
+
+def live_session(log: Log) -> Session:
+    session = Session(WINDOW_BYTES)
+    session.open(CONVERSATION, START)
+    session.page(session.reads.popleft(), log.read(START, WINDOW_BYTES))
+    sent_kinds(session)
+    return session
+
+
+REFUSAL = b'{"type":"error"}'
+
+
+def test_who_may_not_be_a_member_any_more_is_sent_nothing_until_the_log_was_asked() -> None:
+    log = Log()
+    session = live_session(log)
+    session.recheck(CONVERSATION)
+    session.entries(*log.append()[1])
+    assert sent_kinds(session) == []
+    session.read_failed(session.reads.popleft(), REFUSAL, gone=True)
+    session.entries(*log.append()[1])
+    assert (sent_kinds(session), session.conversations) == (["error"], [])
+
+
+def test_who_still_is_a_member_goes_on_without_a_gap() -> None:
+    log = Log()
+    session = live_session(log)
+    session.recheck(CONVERSATION)
+    session.entries(*log.append()[1])
+    read = session.reads.popleft()
+    session.page(read, log.read(read.cursor, WINDOW_BYTES))
+    session.entries(*log.append()[1])
+    assert sent_kinds(session) == ["event", "opened", "event"]
+
+
+def test_what_was_read_before_the_doubt_is_not_sent() -> None:
+    log = Log()
+    log.append()
+    session = Session(WINDOW_BYTES)
+    session.open(CONVERSATION, START)
+    before = session.reads.popleft()
+    session.recheck(CONVERSATION)
+    session.page(before, log.read(START, WINDOW_BYTES))
+    assert sent_kinds(session) == []
+    session.read_failed(session.reads.popleft(), REFUSAL, gone=True)
+    assert sent_kinds(session) == ["error"]
+
+
+def test_a_conversation_that_is_there_but_refused_again_is_closed() -> None:
+    log = Log()
+    session = live_session(log)
+    session.doubt()
+    session.read_failed(session.reads.popleft(), REFUSAL, gone=True)
+    assert (sent_kinds(session), session.conversations) == ([], [CONVERSATION])
+    session.head(CONVERSATION, Head(log.head, active=True, turn=None))
+    session.read_failed(session.reads.popleft(), REFUSAL, gone=True)
+    assert (sent_kinds(session), session.conversations) == (["error"], [])

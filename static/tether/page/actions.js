@@ -50,6 +50,26 @@ export class Actions {
       const given = await ask(asked);
       if (given) await this.#client.command("switch_topic", { conversation_id: id, topic: given });
     },
+    invite: async ({ id }) => {
+      const asked = { title: say("invite_title"), text: say("invite_text"), label: say("user_name"), ok: say("invite_ok") };
+      const username = await ask(asked);
+      if (username) await this.#about(username, "invite", id);
+    },
+    remove: async ({ id, members }) => {
+      const others = members.filter(({ user_id: user }) => String(user) !== this.#client.userId);
+      const text = others.map(({ username }) => username).join(", ");
+      const asked = { title: say("remove_title"), text, label: say("user_name"), ok: say("remove_ok"), danger: true };
+      const username = await ask(asked);
+      if (username) await this.#about(username, "remove_member", id);
+    },
+    leave: async ({ id, title }) => {
+      const asked = { title: say("leave_group_title"), text: say("leave_group_text"), ok: say("leave_group_ok") };
+      if (!(await ask({ ...asked, danger: true }))) return;
+      await this.#client.command("leave", { conversation_id: id });
+      this.#client.close(id);
+      this.#page.goHome();
+      toast(say("left_group", { title: title || say("untitled") }));
+    },
     clear: async ({ id }) => {
       const asked = { title: say("clear_title"), text: say("clear_text"), ok: say("clear_ok"), danger: true };
       if (await ask(asked)) await this.#client.command("clear_history", { conversation_id: id });
@@ -62,6 +82,16 @@ export class Actions {
       toast(say("deleted", { title: title || say("untitled") }), undo);
     },
   };
+
+  /** Name somebody in a command; whoever is refused most likely wrote the name wrong. */
+  async #about(username, command, id) {
+    try {
+      await this.#client.command(command, { conversation_id: id, username });
+    } catch (error) {
+      if (error.code !== "FORBIDDEN") throw error;
+      toast(say("no_such_person", { username }));
+    }
+  }
 
   restore(id) {
     return this.#try(async () => {

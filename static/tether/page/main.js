@@ -6,6 +6,7 @@ import * as browser from "./browser.js";
 import { Composer } from "./composer.js";
 import { toast } from "./dialogs.js";
 import { find, write } from "./dom.js";
+import { Search } from "./search.js";
 import { renderSidebar } from "./sidebar.js";
 import { renderBanner, renderDetails, renderStatus } from "./status.js";
 import { Thread } from "./thread.js";
@@ -36,6 +37,7 @@ const client = new Client({
 });
 const thread = new Thread(client);
 const composer = new Composer({ onSend, onTyping });
+new Search(client, pathOf);
 const actions = new Actions(client, { open, go: (id) => go(id), goHome: () => go(null) });
 
 function open() {
@@ -104,9 +106,10 @@ function welcomeNewcomer() {
   }
 }
 
-/** Deleted here a moment ago and now in the list again: somebody pressed undo on another device. */
+/** Gone here a moment ago and now in the list again: somebody pressed undo elsewhere, or invited us once more. */
 function refreshRestored() {
-  if (open()?.deleted && client.feed.items.has(openId)) client.reopen(openId);
+  const conversation = open();
+  if ((conversation?.deleted || conversation?.refused) && client.feed.items.has(openId)) client.reopen(openId);
 }
 
 /** The server's log is not the one we knew: what is shown now is right, but a reader should know why it changed. */
@@ -133,6 +136,11 @@ function renderFrame(conversation) {
   find("#composer").hidden = !usable;
   find("#menu-button").hidden = !usable;
   for (const button of document.querySelectorAll("[data-action], [data-new]")) button.disabled = !client.live;
+  const owned = conversation?.members.find((member) => String(member.user_id) === start.user.id)?.role === "owner";
+  const shared = conversation?.members.length > 1;
+  for (const element of document.querySelectorAll("#menu > *")) {
+    element.hidden = ("owner" in element.dataset && !owned) || ("group" in element.dataset && !shared);
+  }
   const title = conversation ? conversation.title || say("untitled") : "";
   write(find("#title"), title);
   write(find("#topic"), conversation?.topic ?? "");
@@ -164,7 +172,7 @@ async function showMoreItems() {
 }
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("#items a, a[data-home-link]");
+  const link = event.target.closest("#items a, #hits a, a[data-home-link]");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
   event.preventDefault();
   go(idIn(new URL(link.href).pathname));

@@ -1,0 +1,140 @@
+"""Counts what went wrong, and says whether the run passed."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chatproject.demo.ledger import Report, judge
+
+from .faults import Faults
+from .plan import KINDS
+from .work import Question, Work
+
+# What a run must bring to be a run, and must not bring to pass.
+WRONG = (
+    *("lost", "repeated", "reordered", "doubled"),
+    *("wrong", "failed", "re-run", "skipped", "stuck", "breaches", "hung"),
+)
+# Where the strict client's breaches belong.
+BREACHES = {"repeated": "repeated", "reordered": "reordered", "gap": "lost", "second_final": "doubled"}
+
+
+@dataclass(slots=True)
+class Verdict:
+    """``counts`` of what is wrong, ``details`` in words, ``waits`` in seconds."""
+
+    counts: dict[str, int]
+    faults: dict[str, int]
+    waits: dict[str, list[float]]
+    details: list[str] = field(default_factory=list)
+    missing_kinds: list[str] = field(default_factory=list)
+    turns: int = 0
+    attempts: int = 0
+
+    @property
+    def passed(self) -> bool:
+        return not any(self.counts.values()) and not self.missing_kinds and self.turns > 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "passed": self.passed,
+            "wrong": self.counts,
+            "faults": self.faults,
+            "turns": self.turns,
+            "attempts": self.attempts,
+            "missing": self.missing_kinds,
+            "next_piece_seconds": {kind: percentiles(waits) for kind, waits in self.waits.items()},
+            "details": self.details[:200],
+        }
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """Return count, p50, p99 and the longest, in seconds; the p99 of few is the longest."""
+    if not seconds:
+        return {"count": 0}
+    ordered = sorted(seconds)
+    pick = [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99)]
+    return {"count": len(ordered), "p50": round(pick[0], 2), "p99": round(pick[1], 2), "max": round(ordered[-1], 2)}
+
+
+def make_verdict(work: Work, faults: Faults, steps: Path, kinds: tuple[str, ...] = KINDS) -> Verdict:
+    """Hold all devices' reports against each other, every answer against its question, every step against its turn.
+
+    ``steps``: a file for each turn, with the numbers of the steps that it has run. ``kinds``: of faults, each needed.
+    """
+    counts, details = Counter(dict.fromkeys(WRONG, 0)), list(faults.hung)
+    counts["hung"] = len(faults.hung)
+    _judge_devices([device.report() for device in work.devices], counts, details)
+    questions = [question for talk in work.talks for question in talk.questions]
+    for question in questions:
+        _judge_answer(question, counts, details)
+        if question.text.startswith("/steps") and question.status == "done":
+            _judge_steps(question, steps, counts, details)
+    return Verdict(
+        dict(counts),
+        {kind: faults.counts[kind] for kind in kinds},
+        faults.waits,
+        details,
+        [kind for kind in kinds if not faults.counts[kind]],
+        len(questions),
+        sum(question.attempts for question in questions),
+    )
+
+
+def _judge_devices(reports: list[Report], counts: Counter[str], details: list[str]) -> None:
+    found = judge(reports)
+    counts["lost"] += len(found.missing)
+    details += [f"lost: {device} never saw {where}/{seq}" for device, where, seq in found.missing]
+    counts["breaches"] += len(found.differing)
+    details += found.differing
+    for text in found.breaches:
+        kind = text.split(": ")[1] if ": " in text else ""
+        counts[BREACHES.get(kind, "breaches")] += 1
+        details.append(text)
+    sent = sum(report["counts"].get("sent", 0) for report in reports)
+    acked = sum(report["counts"].get("acked", 0) for report in reports)
+    if sent != acked:
+        counts["lost"] += sent - acked
+        details.append(f"lost: {sent} messages were sent and {acked} acked")
+
+
+def _judge_answer(question: Question, counts: Counter[str], details: list[str]) -> None:
+    where = f"turn {question.turn_id} of {question.conversation_id} ({question.text}, attempt {question.attempts})"
+    if not question.status:
+        counts["stuck"] += 1
+        details.append(f"stuck: {where}")
+    elif question.status != "done":
+        counts["failed"] += 1
+        details.append(f"{question.status}: {where}")
+    elif len(question.finals) > 1:
+        counts["doubled"] += 1
+        details.append(f"doubled: {where}")
+    elif question.finals != [question.answer]:
+        counts["wrong"] += 1
+        details.append(f"wrong: {where}: {question.finals}")
+
+
+def _judge_steps(question: Question, steps: Path, counts: Counter[str], details: list[str]) -> None:
+    path = steps / question.turn_id
+    ran = [int(line) for line in path.read_text().split()] if path.exists() else []
+    wanted = list(range(1, int(question.text.split()[1]) + 1))
+    if ran == wanted:
+        return
+    counts["re-run"] += len(ran) - len(set(ran))
+    counts["skipped"] += len(set(wanted) - set(ran))
+    details.append(f"steps of turn {question.turn_id} ({question.text}, attempt {question.attempts}): {ran}")
+
+
+def table(verdict: Verdict) -> str:
+    """Return what people read."""
+    lines = ["faults     " + "  ".join(f"{kind} {count}" for kind, count in verdict.faults.items())]
+    lines.append(f"turns      {verdict.turns} in {verdict.attempts} attempts")
+    lines.append("wrong      " + "  ".join(f"{name} {count}" for name, count in verdict.counts.items()))
+    for kind, waits in verdict.waits.items():
+        told = percentiles(waits)
+        figures = "  ".join(f"{name} {value:g} s" for name, value in told.items() if name != "count")
+        lines.append(f"{kind:<10} to the next new piece, {told['count']:g} turns: {figures or 'none was seen'}")
+    lines += [f"  {detail}" for detail in verdict.details[:30]]
+    lines += [f"no fault of the kind {kind} happened, so nothing was shown" for kind in verdict.missing_kinds]
+    return "\n".join([*lines, "PASS" if verdict.passed else "FAIL"])
