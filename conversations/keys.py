@@ -143,3 +143,8 @@ def node(name: str) -> str:
 def first_conversation(user_id: str) -> str:
     """String, 10 s: the id of the conversation that is being made for a user who has none."""
     return f"{{u:{user_id}}}:first"
+
+
+def person(user_id: str) -> str:
+    """Hash, a day: username and instructions, as the database has them."""
+    return f"{{u:{user_id}}}:person"

@@ -297,6 +297,7 @@ async def clear(conversation_id: str, user_id: str, *, once: str, body: bytes) -
     """
     more = [keys.sent(conversation_id, user_id, f"cmd.{once}")]
     more += [checkpoint_keys.heads(conversation_id), checkpoint_keys.order(conversation_id)]
+    more += [checkpoint_keys.recap(conversation_id)]
     args: list[Any] = [conversation_id, user_id, body, COMMAND_TTL_SECONDS]
     args += [checkpoint_keys.prefix(conversation_id), checkpoint_keys.writes_prefix(conversation_id)]
     reply = await call("clear", conversation_id, more, args)
@@ -331,6 +332,16 @@ async def restore(conversation_id: str, user_id: str) -> list[str]:
     """Undo a deletion before it is carried out. Returns the members. Raises Forbidden, also when it is too late."""
     reply = await call("restore", conversation_id, [keys.erase(keys.tag(conversation_id))], [conversation_id, user_id])
     return [member.decode() for member in reply[1]]
+
+
+async def wishes(conversation_id: str, user_id: str, **changes: str) -> tuple[str, str]:
+    """Return (model, instructions) of the conversation, after the changes, which only the owner may make.
+
+    Raises Forbidden.
+    """
+    args = [user_id, *(each for change in changes.items() for each in change)]
+    reply = await call("wishes", conversation_id, [], args)
+    return reply[1].decode(), reply[2].decode()
 
 
 async def mark_read(conversation_id: str, user_id: str, seq: int) -> tuple[int, int]:

@@ -13,12 +13,13 @@ import structlog
 from django.conf import settings
 
 from . import turns
+from .assistant.given import read_given
 from .assistant.outcome import Drained, Job, Outcome
 from .assistant.service import Assistant
 from .errors import Fenced, Forbidden, Unavailable
 from .events import encode_body, preview_of
 from .feed import teller
-from .messages import find_message, load_transcript
+from .messages import load_transcript
 from .pieces import PieceWriter
 from .turns import Claim, Missed
 
@@ -135,15 +136,7 @@ class TurnRunner:
     async def _run_and_finish(self, claimed: Claim) -> None:
         conversation_id, seq = claimed.conversation_id, claimed.seq
         async with PieceWriter(claimed) as writer:
-            job = Job(
-                conversation_id=conversation_id,
-                turn_id=claimed.turn_id,
-                attempt=claimed.attempt,
-                user_id=claimed.user_id,
-                username="",
-                seq=seq,
-                text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
-            )
+            job = await writer.guard(_patiently(claimed, lambda: _job(claimed)))
             answers = await self._declined(claimed)
             outcome: Outcome = await writer.guard(
                 self._assistant.run(
@@ -174,6 +167,7 @@ class TurnRunner:
             await self._assistant.end_turn(job, text=outcome.text, status=outcome.status)
         await self._finish(claimed, outcome)
         await self._assistant.prune(claimed.conversation_id, claimed.turn_id)
+        self._assistant.tend(job, outcome)
 
     async def _finish(self, claimed: Claim, outcome: Outcome) -> None:
         message_id = str(uuid4()) if outcome.text else ""
@@ -185,8 +179,23 @@ class TurnRunner:
                 finished=_finished(claimed, message_id, outcome),
                 preview=preview_of(outcome.text),
                 usage=outcome.usage,
+                language=outcome.language,
             )
         )
+
+
+async def _job(claimed: Claim) -> Job:
+    given = await read_given(claimed.conversation_id, claimed.seq, claimed.user_id)
+    return Job(
+        conversation_id=claimed.conversation_id,
+        turn_id=claimed.turn_id,
+        attempt=claimed.attempt,
+        user_id=claimed.user_id,
+        username=given.username,
+        seq=claimed.seq,
+        text=given.text,
+        given=given,
+    )
 
 
 def _message(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
@@ -202,11 +211,13 @@ def _message(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
 
 
 def _finished(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
-    data = {"turn_id": claimed.turn_id, "status": outcome.status}
+    data: dict[str, Any] = {"turn_id": claimed.turn_id, "status": outcome.status}
     if message_id:
         data["message_id"] = message_id
     if outcome.error:
         data["error"] = outcome.error
+    if outcome.usage:
+        data["usage"] = outcome.usage
     return encode_body("turn.finished", data)
 
 

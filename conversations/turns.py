@@ -137,6 +137,7 @@ async def finish(
     finished: bytes,
     preview: str,
     usage: dict[str, Any],
+    language: str = "",
 ) -> None:
     """End the turn: its message (unless empty), `turn.finished`, the next turn due; all or nothing, once.
 
@@ -157,6 +158,7 @@ async def finish(
         preview,
         orjson.dumps(usage),
         log.SENT_TTL_SECONDS,
+        language,
     ]
     await _fenced("finish", claimed, more, args, ["message", "turn.finished"] if message else ["turn.finished"])
 

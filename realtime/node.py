@@ -126,6 +126,7 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.assistant.stop()
         try:
             with store.mapped_errors():
                 await store.client().delete(keys.node(self.name))

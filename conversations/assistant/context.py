@@ -66,6 +66,23 @@ def split_window(messages: list[BaseMessage], characters: int = WINDOW_CHARACTER
     return start
 
 
+def rounds(messages: list[BaseMessage]) -> int:
+    """Return how often the model has called tools since the newest message of a person."""
+    count = 0
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            break
+        count += isinstance(message, AIMessage) and bool(message.tool_calls)
+    return count
+
+
+def count_before(messages: list[BaseMessage], heard: int) -> dict[str, int]:
+    """Return the counts of a state that was rebuilt, before its turn: what it holds, without this turn's own."""
+    people = sum(isinstance(message, HumanMessage) for message in messages) - 1 - heard
+    answers = sum(isinstance(message, AIMessage) and not message.tool_calls for message in messages) - 1
+    return {"user": max(people, 0), "assistant": max(answers, 0)}
+
+
 def digest(summary: str, leaving: list[BaseMessage]) -> str:
     """Return the summary with a line for each message that leaves the window; the newest lines that fit 1 KiB."""
     lines = summary.splitlines()
@@ -81,6 +98,16 @@ def digest(summary: str, leaving: list[BaseMessage]) -> str:
             break
         kept.append(line)
     return "\n".join(reversed(kept))
+
+
+def as_text(messages: list[BaseMessage], before: str = "", each_characters: int = 2_000) -> HumanMessage:
+    """Return what was said as one text, so that a model reads it and does not answer it."""
+    lines = [
+        f"{'User' if isinstance(message, HumanMessage) else 'Assistant'}: {message.text[:each_characters]}"
+        for message in messages
+        if message.text and isinstance(message, HumanMessage | AIMessage)
+    ]
+    return HumanMessage(before + "\n".join(lines))
 
 
 def title_of(text: str) -> str:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.types import Interrupt
 
 from .answer import Limit
+from .given import Given
+from .models import AnswerTooLong, EmptyAnswer, NoAnswer, explain
 
 
 class Drained(Exception):
@@ -16,7 +18,7 @@ class Drained(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt at one turn. ``seq`` is that of the user's message in the log."""
+    """One attempt at one turn. ``seq`` is that of the user's message in the log; without ``given`` there is no more."""
 
     conversation_id: str
     turn_id: str
@@ -25,6 +27,7 @@ class Job:
     username: str
     seq: int
     text: str
+    given: Given | None = None
 
 
 class Sink(Protocol):
@@ -42,8 +45,10 @@ class Outcome:
     text: str = ""
     error: str = ""
     interrupts: list[dict[str, Any]] = field(default_factory=list)  # {"id", "value"}
-    usage: dict[str, int] = field(default_factory=dict)  # input_tokens, output_tokens, total_tokens
+    usage: dict[str, Any] = field(default_factory=dict)  # tokens, seconds that models were asked, the last one's name
     title: str = ""
+    language: str = ""
+    values: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the state at its end
 
 
 def answer_of(values: dict[str, Any]) -> AIMessage | None:
@@ -52,17 +57,41 @@ def answer_of(values: dict[str, Any]) -> AIMessage | None:
 
 
 def done(values: dict[str, Any]) -> Outcome:
+    """Return the answer that the state ends with; failed where there is none, or more than an answer may be."""
     answer = answer_of(values)
-    title = str(values.get("title", ""))
-    text = Limit().take(str(answer.text)) if answer else ""
-    if not text.strip():
-        return Outcome("failed", error="The model gave an empty answer. Send it again.", title=title)
-    return Outcome("done", text=text, usage=_usage(answer), title=title)
+    limit = Limit()
+    text = limit.take(str(answer.text)) if answer else ""
+    problem: Exception | None = None
+    if not answer:
+        problem = NoAnswer()
+    elif not text.strip():
+        problem = EmptyAnswer()
+    elif len(text) < len(answer.text):
+        problem = AnswerTooLong()
+    outcome = Outcome("done", text=text, usage=used(values), values=values)
+    outcome.title, outcome.language = str(values.get("title", "")), str(values.get("language", ""))
+    if problem is not None:
+        outcome.status, outcome.error = "failed", explain(problem)
+    return outcome
 
 
-def _usage(answer: AIMessage | None) -> dict[str, int]:
-    used: dict[str, Any] = dict((answer.usage_metadata if answer else None) or {})
-    return {name: int(used[name]) for name in ("input_tokens", "output_tokens", "total_tokens") if name in used}
+def failed(error: Exception) -> Outcome:
+    return Outcome("failed", error=explain(error))
+
+
+def used(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the turn's usage: as our graph adds it up, or what the messages since the question say."""
+    if usage := values.get("usage"):
+        return dict(usage) if usage.get("model") else {}
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    found: dict[str, Any] = {}
+    for message in reversed(values.get("messages", [])):
+        if isinstance(message, HumanMessage):
+            break
+        for name in names:
+            if isinstance(message, AIMessage) and (count := (message.usage_metadata or {}).get(name)):
+                found[name] = found.get(name, 0) + int(count)
+    return found
 
 
 def waiting(values: dict[str, Any], interrupts: Sequence[Interrupt]) -> Outcome:

@@ -1,6 +1,6 @@
 -- End a turn: its final message, `turn.finished`, and the next turn due, all or nothing, once.
 -- KEYS[8] turn, KEYS[9] pieces, KEYS[10] sent (the assistant's, by turn).
--- ARGV: conversation, turn, attempt, message body or '', message_id, finished body, preview, private facts, ttl.
+-- ARGV: conversation, turn, attempt, message body or '', message_id, finished body, preview, private facts, ttl, language or ''.
 local conversation_id, turn_id, attempt, message, message_id, finished, preview, private, ttl =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local first = redis.call('GET', KEYS[10])
@@ -23,6 +23,7 @@ if message ~= '' then
 end
 local pushed = push(at, conversation_id, 'turn.finished', finished, private)
 entries[#entries + 1] = { pushed[1], pushed[2], finished }
+if ARGV[10] ~= '' then redis.call('HSET', META, 'language', ARGV[10]) end
 redis.call('SET', KEYS[10], string.format('%d %s', at.seq, message_id), 'EX', ttl)
 redis.call('LPOP', TURNS)
 redis.call('DEL', KEYS[8], KEYS[9])
