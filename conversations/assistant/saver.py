@@ -174,8 +174,14 @@ class FencedRedisSaver(AsyncRedisSaver):
         return found
 
     async def ahead_turn(self, thread_id: str) -> str | None:
-        """Return the id of the turn that wrote the head, None without any checkpoint. Raises Unavailable."""
-        found = await run("checkpoint_head", [keys.heads(thread_id)], [keys.prefix(thread_id)])
+        """Return the id of the turn that wrote the head, None without any checkpoint. Raises Unavailable.
+
+        Empty where the head cannot be read; whoever reads it whole finds out.
+        """
+        try:
+            found = await run("checkpoint_head", [keys.heads(thread_id)], [keys.prefix(thread_id)])
+        except ResponseError:
+            return ""
         return None if found is None else str(found.decode())
 
     async def _get(self, thread_id: str, ns: str, id_: str) -> CheckpointTuple | None:

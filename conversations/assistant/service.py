@@ -124,8 +124,11 @@ class Assistant:
             await run.relay(self.graph, job, given, control)
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError  # which LangGraph swallows when it comes while it tidies up
-            interrupts = run.values.get("__interrupt__", ())
-            return waiting(run.values, interrupts) if interrupts else done(run.values)
+            if run.is_interrupted:
+                # Tasks that ran beside it are told of in other pieces of the stream; the checkpoint has all of them.
+                snapshot = await self._state(job)
+                return waiting(snapshot.values, snapshot.interrupts)
+            return done(run.values)
         except GraphDrained:
             raise Drained from None
         except (Fenced, Unavailable, PoisonedState):
@@ -168,8 +171,10 @@ class Assistant:
             return
         if not metadata and job.seq > 1:
             return  # no state to add to: the next turn rebuilds it from the transcript, this answer included
-        before = [] if mine or not metadata else await self._missing(job)
-        update = [*before, *_open_ends(snapshot, job, mine)]
+        update = _open_ends(snapshot)
+        if _said(job).id not in {message.id for message in snapshot.values.get("messages", [])}:
+            # It never began, or failed before its first step.
+            update = [*(await self._missing(job) if metadata else []), *update, _said(job)]
         # An answer that came whole just before the end gives way to what was sent of it.
         answer = answer_of(snapshot.values) if mine and not snapshot.tasks else None
         if answer:
@@ -204,6 +209,7 @@ class _Run:
         self.sink = sink
         self.said: list[str] = []
         self.values: dict[str, Any] = {}
+        self.is_interrupted = False
 
     async def relay(self, graph: Any, job: Job, given: Any, control: RunControl) -> None:
         """Run the graph. Raises what it raises."""
@@ -222,7 +228,7 @@ class _Run:
                     self.said.append(piece)
                     self.sink.piece(piece)
             elif mode == "values":
-                self.values.pop("__interrupt__", None)
+                self.is_interrupted |= data.pop("__interrupt__", None) is not None
                 self.values |= data
             else:
                 self.sink.step(data["name"], "ended" if "result" in data else "began")
@@ -284,11 +290,9 @@ def _rebuilt(transcript: list[dict[str, Any]]) -> list[BaseMessage]:
     ]
 
 
-def _open_ends(snapshot: StateSnapshot, job: Job, mine: bool) -> list[BaseMessage]:
-    """Return what the state lacks: the person's message where the turn never began, answers to open calls."""
+def _open_ends(snapshot: StateSnapshot) -> list[BaseMessage]:
+    """Return the answers that open calls lack."""
     messages: list[BaseMessage] = list(snapshot.values.get("messages", []))
-    if not mine:
-        return [_said(job)]
     known = {id(message) for message in messages}
     return [message for message in context.answer_open_calls(messages) if id(message) not in known]
 

@@ -63,7 +63,7 @@ class Room:
 
     async def meta(self, *names):
         found = await store.client().hmget(keys.meta(self.id), *names)
-        return [value and value.decode() for value in found]
+        return [value.decode() if value is not None else None for value in found]
 
     async def entries(self, kind):
         page = await log.read(self.id, self.user_id, log.Cursor(None, 0, ""))
