@@ -334,12 +334,14 @@ async def restore(conversation_id: str, user_id: str) -> list[str]:
     return [member.decode() for member in reply[1]]
 
 
-async def wishes(conversation_id: str, user_id: str, **changes: str) -> tuple[str, str]:
+async def wishes(conversation_id: str, user_id: str, changes: dict[str, str] | None = None) -> tuple[str, str]:
     """Return (model, instructions) of the conversation, after the changes, which only the owner may make.
 
     Raises Forbidden.
     """
-    args = [user_id, *(each for change in changes.items() for each in change)]
+    args: list[Any] = [user_id]
+    for field, value in (changes or {}).items():
+        args += [field, value]
     reply = await call("wishes", conversation_id, [], args)
     return reply[1].decode(), reply[2].decode()
 

@@ -236,7 +236,7 @@ async def set_assistant(
     The log's copy is what turns read; the row brings it back where the log was lost. Raises Forbidden, Unavailable.
     """
     changes = {name: value for name, value in (("model", model), ("instructions", instructions)) if value is not None}
-    held = await log.wishes(conversation_id, user_id, **changes)
+    held = await log.wishes(conversation_id, user_id, changes)
     if changes:
         await Conversation.objects.filter(pk=conversation_id).aupdate(**changes)
     if own_instructions is not None:

@@ -81,16 +81,19 @@ def failed(error: Exception) -> Outcome:
 
 def used(values: dict[str, Any]) -> dict[str, Any]:
     """Return the turn's usage: as our graph adds it up, or what the messages since the question say."""
-    if usage := values.get("usage"):
-        return dict(usage) if usage.get("model") else {}
     names = ("input_tokens", "output_tokens", "total_tokens")
+    usage = values.get("usage")
+    if isinstance(usage, dict) and usage:
+        known = {name: usage[name] for name in (*names, "seconds", "model") if name in usage}
+        return known if known.get("model") else {}
     found: dict[str, Any] = {}
     for message in reversed(values.get("messages", [])):
         if isinstance(message, HumanMessage):
             break
+        counts: dict[str, Any] = dict((message.usage_metadata if isinstance(message, AIMessage) else None) or {})
         for name in names:
-            if isinstance(message, AIMessage) and (count := (message.usage_metadata or {}).get(name)):
-                found[name] = found.get(name, 0) + int(count)
+            if counts.get(name):
+                found[name] = found.get(name, 0) + int(counts[name])
     return found
 
 
