@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from .archive_base import superseded_ranges
 from .models import Conversation, Member, Message, User
+from .superseding import mark
 
 LIST_ITEMS = 50
 MESSAGES = 50
@@ -47,9 +49,14 @@ def show_conversation(conversation: Conversation) -> dict[str, Any]:
         "title": conversation.title,
         "topic": conversation.topic,
         "cursor": _cursor(conversation),
-        "messages": _in_order(newest[:MESSAGES]),
+        "messages": _marked(conversation, _in_order(newest[:MESSAGES])),
         "more": len(newest) > MESSAGES,
     }
+
+
+def _marked(conversation: Conversation, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    mark(messages, [each for each in superseded_ranges(conversation) if each.at <= conversation.archived_seq])
+    return messages
 
 
 def _cursor(conversation: Conversation) -> dict[str, Any] | None:

@@ -100,7 +100,15 @@ async def find_message(conversation_id: str, seq: int) -> str:
 async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
     """Return the newest messages before a seq as {role, content}, oldest first, to rebuild a lost state from.
 
-    Raises Unavailable.
+    What gave way to another answer or an edit is left out. Raises Unavailable.
     """
-    messages, _ = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+    found: list[dict[str, Any]] = []
+    more = True
+    while more and len(found) < TRANSCRIPT_MESSAGES:
+        page, more = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
+        if not page:
+            break
+        before_seq = page[0]["seq"]
+        found = [each for each in page if "superseded_by" not in each] + found
+    newest = found[-TRANSCRIPT_MESSAGES:]
+    return [{"role": message["role"], "content": message["content"]} for message in newest]

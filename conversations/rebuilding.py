@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from . import keys, store
 from .archive_base import UNFINISHED, Base, QueuedTurn, load_base, source_of, take_epoch
-from .events import Entry, chain_after
+from .events import Entry, chain_after, encode_body
 from .faults import point
 from .models import Conversation, Event, Message, Turn
 from .placing import Placing, place_log
+from .superseding import Range
 from .threads import in_database
 
 TRIES = 20
@@ -110,17 +111,32 @@ def _plan(base: Base, old: OldLog, epoch: int) -> Placing:
         old=(old.epoch, old.seq),
     )
     known = _Known(base, [data for _, data in extras])
-    for entry, data in extras:
+    moved: dict[int, int] = {}
+    for old_entry, data in extras:
+        entry = _at_new_places(old_entry, data, moved)
         seq = known.seq_of(entry.kind, data)
         if seq is None and not known.is_over(data):
             seq = base.position.seq + len(plan.entries) + 1
             _add(plan, entry._replace(seq=seq), data, old.private.get(entry.seq))
+        if seq is not None:
+            moved[entry.seq] = seq
         if seq is not None and entry.kind == "message" and data.get("client_id"):
             key = keys.sent(str(base.row.pk), data["author"], data["client_id"])
             plan.sent[key] = f"{seq} {data['message_id']}"
     if plan.entries:
         _take_facts(base, old)
     return plan
+
+
+def _at_new_places(entry: Entry, data: dict[str, Any], moved: dict[int, int]) -> Entry:
+    """An entry that names others by their seq names them where they are now. ``data`` is changed with it."""
+    if entry.kind != "message.superseded":
+        return entry
+    places = {name: moved.get(data[name], data[name]) for name in ("from_seq", "to_seq")}
+    if all(data[name] == seq for name, seq in places.items()):
+        return entry
+    data |= places
+    return entry._replace(body=encode_body(entry.kind, data, at=orjson.loads(entry.body)["at"]))
 
 
 def _after_common(base: Base, old: OldLog) -> list[Entry]:
@@ -176,6 +192,7 @@ def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | Non
     if entry.kind == "history.cleared":
         plan.cleared = entry.seq
         base.turns.clear()
+        base.superseded.clear()
         base.newest.clear()
         base.row.message_count = 0
         base.unread = dict.fromkeys(base.unread, 0)
@@ -186,6 +203,9 @@ def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | Non
             base.unread[user] += user != data["author"]
         if turn_id and data["role"] == "user":
             base.turns[turn_id] = QueuedTurn(turn_id, entry.seq, data["author"], 0)
+    elif entry.kind == "message.superseded":
+        asked = orjson.loads(private)["asked"] if private else 0
+        base.superseded.append(Range(data["from_seq"], data["to_seq"], entry.seq, data["by"], asked))
     elif entry.kind == "turn.started" and turn_id in base.turns:
         base.turns[turn_id].attempts = max(base.turns[turn_id].attempts, data["attempt"])
     elif entry.kind == "turn.finished":

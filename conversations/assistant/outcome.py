@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from langchain_core.messages import AIMessage
 from langgraph.types import Interrupt
@@ -25,6 +25,13 @@ class Job:
     username: str
     seq: int
     text: str
+
+
+class Source(NamedTuple):
+    """The turn whose end another conversation goes on from."""
+
+    conversation_id: str
+    turn_id: str
 
 
 class Sink(Protocol):

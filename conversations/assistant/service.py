@@ -22,7 +22,7 @@ from . import context
 from .answer import Limit
 from .graph import build_graph
 from .models import explain, is_expected, make_model
-from .outcome import Drained, Job, Outcome, Sink, answer_of, done, ended, waiting
+from .outcome import Drained, Job, Outcome, Sink, Source, answer_of, done, ended, waiting
 from .saver import FencedRedisSaver
 
 logger = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class Assistant:
         checkpoints are gone. Raises Drained, Fenced, Unavailable; cancelled, it stops at once and
         finished supersteps are kept.
         """
-        head_turn = await self.saver.ahead_turn(job.conversation_id)
+        head_turn = await self.saver.abase_turn(_config(job))
         if head_turn == job.turn_id:
             return await self._take_over(job, sink, answers or {})
         messages = [] if head_turn is not None or job.seq <= 1 else _rebuilt(await load_transcript())
@@ -114,6 +114,7 @@ class Assistant:
         Call it before the turn's finish, which gives up the fence. A second call changes nothing.
         Raises Fenced, Unavailable.
         """
+        await self.saver.abase_turn(_config(job))
         snapshot = await self.graph.aget_state(_config(job))
         metadata = _metadata(snapshot)
         mine = metadata.get("turn_id") == job.turn_id
@@ -139,6 +140,13 @@ class Assistant:
             await self.saver.aprune_turn(conversation_id, turn_id)
         except Unavailable:
             logger.warning("assistant.prune_missed", conversation_id=conversation_id, turn_id=turn_id)
+
+    async def fork(self, source: Source, conversation_id: str, seq: int) -> bool:
+        """Let another conversation go on from a turn's end, if that is kept; else its transcript will do.
+
+        Raises Unavailable.
+        """
+        return await self.saver.acopy_turn_end(source.conversation_id, source.turn_id, conversation_id, seq)
 
     async def forget(self, conversation_id: str) -> None:
         """Drop every checkpoint of the conversation. Raises Unavailable."""
@@ -177,7 +185,13 @@ async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Si
 
 
 def _config(job: Job, **more: Any) -> RunnableConfig:
-    settled = {"thread_id": job.conversation_id, "turn_id": job.turn_id, "attempt": job.attempt, **more}
+    settled = {
+        "thread_id": job.conversation_id,
+        "turn_id": job.turn_id,
+        "attempt": job.attempt,
+        "seq": job.seq,
+        **more,
+    }
     return {"configurable": settled, "recursion_limit": MAX_SUPERSTEPS}
 
 

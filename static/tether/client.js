@@ -46,6 +46,10 @@ export class Client {
     });
   }
 
+  get userId() {
+    return this.#parts.userId;
+  }
+
   get status() {
     return this.#connection.status;
   }
