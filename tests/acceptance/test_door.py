@@ -24,14 +24,14 @@ BUILT = {
     "rename": {"title": "x"},
     "mark_read": {"seq": 1},
     "set_draft": {"content": "x"},
+    "regenerate": {"message_id": str(uuid4())},
+    "edit": {"message_id": str(uuid4()), "content": "x"},
+    "fork": {"seq": 1},
 }
 LATER = {
     "leave": {},
     "cancel": {"turn_id": str(uuid4())},
     "answer": {"turn_id": str(uuid4()), "interrupt_id": "i1", "value": True},
-    "regenerate": {"message_id": str(uuid4())},
-    "edit": {"message_id": str(uuid4()), "content": "x"},
-    "fork": {"seq": 1},
     "invite": {"username": "mallory"},
     "remove_member": {"username": "alice"},
     "export": {"format": "json"},
