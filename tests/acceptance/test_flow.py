@@ -134,6 +134,7 @@ async def test_sockets_that_have_left_leave_nothing_behind(stack):
         return node.rss_kib()
 
     before = await many(600)
-    after = await many(800)
+    after = await many(1000)
     node.kill()
-    assert after - before < 5 * 1024
+    # One that is still held takes 35 KiB. What the collector has not come to yet, and the allocator's steps, take 5 MiB.
+    assert (after - before) / 1000 < 12
