@@ -10,7 +10,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup compile interpreted run test test-py test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check chromium
+.PHONY: help setup compile interpreted run test test-inside test-outside test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,10 +30,18 @@ interpreted: ## remove what was compiled, to work on those modules; commands tha
 run: setup ## three nodes behind nginx at http://localhost:8000 (or PORT=…), with a small real model
 	@CHAT_MODEL=$${CHAT_MODEL:-$$($(PY) -m chatproject.services.model)} exec $(PY) manage.py cluster --port $(PORT)
 
-test: setup chromium test-py test-postgres test-js ## all tests
+# Real nodes and browsers mostly wait, so what needs none of them runs beside them and is printed after them.
+test: setup chromium ## all tests
+	@mkdir -p var; $(MAKE) --no-print-directory test-inside >var/test-inside.log 2>&1 & inside=$$!; \
+	$(MAKE) --no-print-directory test-outside; status=$$?; \
+	wait $$inside || status=1; cat var/test-inside.log; exit $$status
 
-test-py:
-	$(VENV)/pytest
+test-inside: setup ## those without a node of their own, on both databases, and the client's
+	$(VENV)/pytest tests/unit tests/contract tests/integration
+	@$(MAKE) --no-print-directory test-postgres test-js
+
+test-outside: setup chromium ## those with real nodes, real kills and browsers
+	$(VENV)/pytest tests/acceptance tests/browser
 
 # What touches the database, once more on the database of production.
 test-postgres:
