@@ -136,5 +136,5 @@ async def test_sockets_that_have_left_leave_nothing_behind(stack):
     before = await many(600)
     after = await many(1000)
     node.kill()
-    # One that is still held takes 35 KiB. What the collector has not come to yet, and the allocator's steps, take 5 MiB.
+    # One that is still held takes 35 KiB. The allocator's steps, and what the collector has not come to, take 5 MiB.
     assert (after - before) / 1000 < 12
