@@ -1,4 +1,7 @@
-"""Where a node's time goes under 20 × 3 × 8: py-spy's samples by function, a flame graph."""
+"""Where a node's time goes under 20 × 3 × 8: py-spy's samples by function, a flame graph.
+
+Of an interpreted node: py-spy sees nothing of compiled modules, and would blame their callers.
+"""
 
 import shutil
 import subprocess
@@ -6,6 +9,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from chatproject.compiled import compiled
 
 from .clients import run
 from .fanout import order_for
@@ -63,6 +68,10 @@ def _table(counts: Counter[str], total: int) -> list[dict[str, Any]]:
 
 
 def measure(*, seed: int, quick: bool) -> dict[str, Any]:
+    if compiled():
+        raise RuntimeError(
+            "py-spy does not see into compiled modules: run `make interpreted` first, `make compile` after"
+        )
     seconds = 4 if quick else 20
     with Tether() as server:
         order = order_for(server, USERS, WINDOW, seed=seed, run="profile", quick=quick)

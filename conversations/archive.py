@@ -69,7 +69,7 @@ class Archiver:
                 await self.run_once()
         except OUTAGES as error:
             logger.warning("archive.waits", error=str(error))
-        except Exception:
+        except Exception:  # whatever it is, the logs wait in Redis, and the next pass may be able to copy them
             logger.exception("archive.failed")
 
     async def _hold_lease(self, ms: int) -> bool:

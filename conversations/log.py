@@ -311,19 +311,22 @@ async def check_member(conversation_id: str, user_id: str) -> list[str]:
     return [member.decode() for member in reply[2]]
 
 
-async def delete(conversation_id: str, user_id: str, device_id: str, *, only_alone: bool = False) -> list[str]:
+async def delete(
+    conversation_id: str, user_id: str, device_id: str, *, once: str, only_alone: bool = False
+) -> list[str] | None:
     """Hide the conversation at once, end its turns as cancelled; erased after UNDO_SECONDS. Returns the members.
 
-    None are returned, and nothing is done, where it is to be done ``only_alone`` and there are others.
-    Raises Forbidden for everybody but the owner.
+    None where it is to be done ``only_alone`` and there are others; nobody where this is a repeat of a deletion that
+    was undone since. Then nothing is done. Raises Forbidden for everybody but the owner.
     """
     body = encode_body("conversation.deleted", {})
     tag = keys.tag(conversation_id)
     args = [conversation_id, user_id, body, now_text(), device_id, UNDO_SECONDS * 1000, tag]
-    args.append("alone" if only_alone else "")
-    reply = await call("delete", conversation_id, [keys.erase(tag)], args)
+    args += ["alone" if only_alone else "", COMMAND_TTL_SECONDS]
+    more = [keys.erase(tag), keys.sent(conversation_id, user_id, f"cmd.{once}")]
+    reply = await call("delete", conversation_id, more, args)
     if reply[0] == b"AGAIN":
-        return []
+        return None
     members = [member.decode() for member in reply[3]]
     for seq, chain, turn_id, entry_body in reply[2]:
         kind = "turn.finished" if turn_id else "conversation.deleted"
@@ -332,9 +335,13 @@ async def delete(conversation_id: str, user_id: str, device_id: str, *, only_alo
     return members
 
 
-async def restore(conversation_id: str, user_id: str) -> list[str]:
-    """Undo a deletion before it is carried out. Returns the members. Raises Forbidden, also when it is too late."""
-    reply = await call("restore", conversation_id, [keys.erase(keys.tag(conversation_id))], [conversation_id, user_id])
+async def restore(conversation_id: str, user_id: str, *, once: str) -> list[str]:
+    """Undo a deletion before it is carried out. Returns the members; nobody for a repeat that was deleted again since.
+
+    Raises Forbidden, also when it is too late.
+    """
+    more = [keys.erase(keys.tag(conversation_id)), keys.sent(conversation_id, user_id, f"cmd.{once}")]
+    reply = await call("restore", conversation_id, more, [conversation_id, user_id, COMMAND_TTL_SECONDS])
     return [member.decode() for member in reply[1]]
 
 

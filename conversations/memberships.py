@@ -79,7 +79,7 @@ async def leave_conversation(*, user_id: str, conversation_id: str, device_id: s
         try:
             reply = await _depart(conversation_id, user_id, user_id, once, role, data | more)
         except Forbidden:  # unless this one deleted it by leaving, and did not hear of it
-            await _delete_alone(conversation_id, user_id, device_id)
+            await _delete_alone(conversation_id, user_id, device_id, once)
             return
         if reply[0] != b"AGAIN":
             return
@@ -87,16 +87,16 @@ async def leave_conversation(*, user_id: str, conversation_id: str, device_id: s
         role, heir = Member.Role(roles[user_id]), ""
         if len(roles) > 1:
             heir = _heir(roles, joined, user_id) if role == Member.Role.OWNER else ""
-        elif await _delete_alone(conversation_id, user_id, device_id):
+        elif await _delete_alone(conversation_id, user_id, device_id, once):
             return
     raise Conflict("Others came or went at the same moment; try again.")
 
 
-async def _delete_alone(conversation_id: str, user_id: str, device_id: str) -> bool:
+async def _delete_alone(conversation_id: str, user_id: str, device_id: str, once: str) -> bool:
     """Delete it, if nobody has come meanwhile; return whether it is deleted. Raises Forbidden, but for the owner."""
-    return await services.delete_conversation(
-        user_id=user_id, conversation_id=conversation_id, device_id=device_id, only_alone=True
-    )
+    about = {"user_id": user_id, "conversation_id": conversation_id, "device_id": device_id}
+    # Another name than the departure's: that one would take a restored conversation's owner out.
+    return await services.delete_conversation(**about, once=f"{once}.alone", only_alone=True)
 
 
 async def _check_owner(conversation_id: str, user_id: str) -> None:

@@ -223,14 +223,16 @@ async def clear_history(*, user_id: str, conversation_id: str, once: str) -> Non
     teller.note(conversation_id)
 
 
-async def delete_conversation(*, user_id: str, conversation_id: str, device_id: str, only_alone: bool = False) -> bool:
+async def delete_conversation(
+    *, user_id: str, conversation_id: str, device_id: str, once: str = "", only_alone: bool = False
+) -> bool:
     """Hide the conversation; it is erased after 30 s unless it is restored. Returns whether that was done.
 
-    ``only_alone``: not where there are other members.
+    ``only_alone``: not where there are other members. A repeat, with the same ``once``, leaves it restored.
     """
-    members = await log.delete(conversation_id, user_id, device_id, only_alone=only_alone)
+    members = await log.delete(conversation_id, user_id, device_id, once=once or uuid4().hex, only_alone=only_alone)
     if not members:
-        return False
+        return members is not None
     deleted = {"status": Conversation.Status.DELETED, "deleted_at": timezone.now()}
     await Conversation.objects.filter(pk=conversation_id).aupdate(**deleted)
     for member in members:
@@ -245,9 +247,14 @@ async def forget_reserved(user_id: str) -> None:
         await store.client().delete(keys.first_conversation(user_id))
 
 
-async def restore_conversation(*, user_id: str, conversation_id: str) -> None:
-    """Undo a deletion of less than 30 s ago. Raises Forbidden when it is too late."""
-    members = await log.restore(conversation_id, user_id)
+async def restore_conversation(*, user_id: str, conversation_id: str, once: str = "") -> None:
+    """Undo a deletion of less than 30 s ago. Raises Forbidden when it is too late.
+
+    A repeat, with the same ``once``, leaves it deleted if it was deleted again.
+    """
+    members = await log.restore(conversation_id, user_id, once=once or uuid4().hex)
+    if not members:
+        return
     active = {"status": Conversation.Status.ACTIVE, "deleted_at": None}
     await Conversation.objects.filter(pk=conversation_id).aupdate(**active)
     for member in members:

@@ -149,13 +149,13 @@ async def _set_flag(call: Call) -> dict[str, Any]:
 
 async def _delete(call: Call) -> dict[str, Any]:
     await services.delete_conversation(
-        user_id=call.user_id, conversation_id=call.conversation_id, device_id=call.device_id
+        user_id=call.user_id, conversation_id=call.conversation_id, device_id=call.device_id, once=call.id
     )
     return {}
 
 
 async def _restore(call: Call) -> dict[str, Any]:
-    await services.restore_conversation(user_id=call.user_id, conversation_id=call.conversation_id)
+    await services.restore_conversation(user_id=call.user_id, conversation_id=call.conversation_id, once=call.id)
     return {}
 
 

@@ -24,11 +24,13 @@ from .auth import Identity
 from .codes import CloseCode
 from .connection import Connection
 from .frames import Auth
-from .inbox import Closing, Inbox
+from .inbox import MAX_UNREAD_BYTES, Closing, Inbox
 from .node import Node, running_node
 from .outbox import AsgiWriter, Write
 
 FOREIGN_SECONDS = 0.5
+# As long as a client may leave us more than MAX_UNREAD_BYTES: a burst is on its way before its confirmations are.
+UNREAD_SECONDS = 2.0
 # Whoever revokes the login or token that they use themselves is told so first.
 LAST_ANSWER_SECONDS = 1.0
 
@@ -157,6 +159,8 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.connection.tick(now)
         if now - self._inbox.heard_at > 2 * heartbeat_seconds:
             self.close_soon(CloseCode.SLOW, "Two heartbeats were missed.")
+        elif self._inbox.held_bytes > MAX_UNREAD_BYTES and self.connection.stalled_seconds(now) > UNREAD_SECONDS:
+            self.close_soon(CloseCode.RATE, "Too much is unanswered, and what was sent is not being confirmed.", 1)
         elif self.connection.stalled_seconds(now) > flow_seconds:
             self.close_soon(CloseCode.SLOW, "What was sent is not being confirmed.")
 

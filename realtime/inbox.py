@@ -5,6 +5,7 @@ No worker exists while there is nothing to do, so an idle socket costs nothing h
 
 import asyncio
 import secrets
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,12 @@ from .outbox import Write
 
 # As many texts of the largest size as may be unanswered; frames may be larger, but nobody needs many of those.
 MAX_UNANSWERED_BYTES = 32 * MAX_FRAME_BYTES
+# What a client that has not come in yet, or that does not read, may make the node hold.
+MAX_UNREAD_BYTES = 1024 * 1024
+# Parsed, frames may take thirty times their size: what waits behind so much is parsed again when its turn comes.
+MAX_PARSED_BYTES = 32 * 1024
+# So many answers at the most before it is looked again whether the client reads them.
+MOST_TEXTS = 500
 
 Frames = list[Any]
 CloseSoon = Callable[[CloseCode, str, float | None], None]
@@ -58,7 +65,7 @@ class Inbox:
         self._write = write
         self._close_soon = close_soon
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[Frames, int]] = deque()
+        self._waiting: deque[tuple[Frames | str, int]] = deque()  # the messages, and their sizes in memory
         self._waiting_bytes = 0
         self._bad_frames = 0
         self._refused_early = 0  # frames that the client counts and the connection does not know of
@@ -79,13 +86,22 @@ class Inbox:
                 return
         elif self.auth_at is None and isinstance(frames[0], Auth):
             self.auth_at = self.heard_at
-        size = len(text or "")
-        self._waiting.append((frames, size))
+        size = sys.getsizeof(text)
         self._waiting_bytes += size
-        if len(self._waiting) > MAX_UNANSWERED_FRAMES or self._waiting_bytes > MAX_UNANSWERED_BYTES:
+        if text is not None and self._waiting and self._waiting_bytes > MAX_PARSED_BYTES:
+            self._waiting.append((text, size))
+        else:
+            self._waiting.append((frames, size))
+        most_bytes = MAX_UNREAD_BYTES if self.connection is None else MAX_UNANSWERED_BYTES
+        if len(self._waiting) > MAX_UNANSWERED_FRAMES or self._waiting_bytes > most_bytes:
             self._close_soon(CloseCode.RATE, "Too many frames are unanswered; wait for the answers.", 1)
         elif self._worker is None:
             self._worker = self._loop.create_task(self._work(), name="socket")
+
+    @property
+    def held_bytes(self) -> int:
+        """What the node holds for this client: its frames that are not handled, and what it has not confirmed."""
+        return self._waiting_bytes + (self.connection.session.unconfirmed_bytes if self.connection else 0)
 
     async def finish(self, seconds: float) -> None:
         """Wait for the answer to what is being handled, at most so long; what is queued behind it is not begun."""
@@ -104,13 +120,13 @@ class Inbox:
         """Handle what is queued, in order; texts that follow each other go to the log together."""
         try:
             while self._waiting and not self.is_closed:
-                frames = [frame for waiting, _ in self._waiting for frame in waiting]
-                taken, size = len(self._waiting), self._waiting_bytes
+                frames, taken, size = self._next()
                 start = 0
                 while start < len(frames) and not self.is_closed:
                     end = start + 1
                     if isinstance(frames[start], Text):
-                        while end < len(frames) and isinstance(frames[end], Text):
+                        last = min(len(frames), start + MOST_TEXTS)
+                        while end < last and isinstance(frames[end], Text):
                             end += 1
                     await self._handle(frames[start:end])
                     start = end
@@ -119,12 +135,24 @@ class Inbox:
                 self._waiting_bytes -= size
         except Closing as closing:
             self._close_soon(closing.code, closing.reason, closing.retry_after)
-        except Exception:
+        except Exception:  # nobody else would hear of it, and the socket would stay, deaf
             fault = secrets.token_hex(8)
             logger.exception("socket.crashed", fault=fault, connection_id=self.connection_id)
             self._close_soon(CloseCode.RESTART, f"A fault of the server, in its log as {fault}.", 1)
         finally:
             self._worker = None
+
+    def _next(self) -> tuple[Frames, int, int]:
+        """Return the frames to handle next, and how many messages and bytes those are."""
+        frames: Frames = []
+        taken = size = 0
+        for waiting, waiting_bytes in self._waiting:
+            frames += parse(waiting) if isinstance(waiting, str) else waiting
+            taken += 1
+            size += waiting_bytes
+            if size > MAX_PARSED_BYTES:
+                break
+        return frames, taken, size
 
     async def _handle(self, frames: Frames) -> None:
         frame, connection = frames[0], self.connection

@@ -35,19 +35,29 @@ async def say(
     talk: Talk, count: int = 1, *, text: str = "hello", respond: bool = False, retry: bool = False, client_id: str = ""
 ) -> list[Appended]:
     """Append messages, those of one moment together, and return where they are."""
-    drafts = [
-        draft_message(
-            user_id=talk.user_id,
-            device_id="phone",
-            client_id=client_id or uuid4().hex,
-            content=f"{text} {number}",
-            respond=respond,
-            if_seq=None,
-            retry=retry,
-        )
-        for number in range(count)
-    ]
-    return await asyncio.gather(*(append_draft(talk.conversation_id, talk.user_id, "phone", draft) for draft in drafts))
+    about = {"respond": respond, "retry": retry}
+    return await asyncio.gather(
+        *(_append(talk, f"{text} {number}", client_id=client_id, **about) for number in range(count))
+    )
+
+
+async def say_each(talk: Talk, *texts: str, respond: bool = False) -> None:
+    """Append these, one after the other."""
+    for text in texts:
+        await _append(talk, text, respond=respond)
+
+
+async def _append(talk: Talk, content: str, *, respond: bool, retry: bool = False, client_id: str = "") -> Appended:
+    draft = draft_message(
+        user_id=talk.user_id,
+        device_id="phone",
+        client_id=client_id or uuid4().hex,
+        content=content,
+        respond=respond,
+        if_seq=None,
+        retry=retry,
+    )
+    return await append_draft(talk.conversation_id, talk.user_id, "phone", draft)
 
 
 async def archive_all() -> None:

@@ -91,7 +91,7 @@ class Faults:
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(2 * WELL_SECONDS):
-            while not condition():  # noqa: ASYNC110
+            while not condition():  # noqa: ASYNC110  # facts of several tasks, none with an event
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _all_well(self) -> None:

@@ -60,7 +60,7 @@ class Node:
         await self.until_ready()
 
     async def _until_port_is_free(self) -> None:
-        while not is_port_free(self.port):  # noqa: ASYNC110
+        while not is_port_free(self.port):  # noqa: ASYNC110  # the kernel tells nobody
             await asyncio.sleep(POLL_SECONDS)
 
     def kill(self) -> None:
@@ -81,7 +81,7 @@ class Node:
         self.program.terminate()
         try:
             async with asyncio.timeout(END_SECONDS):
-                while self.program.process.poll() is None:  # noqa: ASYNC110
+                while self.program.process.poll() is None:  # noqa: ASYNC110  # no thread for a look
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             where = await asyncio.to_thread(stacks_of, self.program.process.pid)
@@ -119,7 +119,7 @@ class Stack:
     async def start_redis(self) -> None:
         """Start it and return when it answers."""
         async with asyncio.timeout(START_SECONDS):
-            while not is_port_free(self.redis_port):  # noqa: ASYNC110
+            while not is_port_free(self.redis_port):  # noqa: ASYNC110  # the kernel tells nobody
                 await asyncio.sleep(POLL_SECONDS)
             arguments = ("--port", str(self.redis_port), "--dir", str(self.folder / "redis"))
             self._redis = self.installation.program("redis", "redis", *arguments)

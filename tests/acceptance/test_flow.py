@@ -120,6 +120,19 @@ async def test_a_burst_of_unanswered_frames_is_closed_with_4429(people):
     assert (frames[-1]["type"], frames[-1]["code"], code) == ("bye", 4429, 4429)
 
 
+async def test_a_client_that_sends_on_and_reads_nothing_is_closed_long_before_its_time_is_up(people, stack):
+    wire, conversation_id = await people.wire_in_a_new_conversation(node=0)
+    connections = stack.nodes[0].readiness()["connections"]
+    wire.socket.transport.pause_reading()
+    where = {"conversation_id": conversation_id, "respond": False}
+    for batch in range(12):
+        texts = [{"type": "text", "client_id": f"{batch}-{n}", "content": "x" * 80, **where} for n in range(1000)]
+        await wire.send(*texts)
+    await eventually(lambda: stack.nodes[0].readiness()["connections"] == connections - 1, 10)
+    wire.socket.transport.resume_reading()
+    assert (await wire.closing())[1] in (4429, 1006)  # what it did not read may never have arrived
+
+
 async def test_sockets_that_have_left_leave_nothing_behind(stack):
     node = stack.add_node("node-busy")
 

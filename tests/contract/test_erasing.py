@@ -83,7 +83,7 @@ async def test_an_erasing_cut_off_in_the_middle_is_finished_later(fault: str) ->
     talk = await deleted_talk()
     await kill_at(fault, "archive")
     with pytest.raises(Forbidden):
-        await log.restore(talk.conversation_id, talk.user_id)
+        await log.restore(talk.conversation_id, talk.user_id, once="r1")
     await archive_all()
     assert await keys_with(talk.conversation_id) == []
     assert await marks_of(talk) == [None] * 4
@@ -93,7 +93,7 @@ async def test_an_erasing_cut_off_in_the_middle_is_finished_later(fault: str) ->
 async def test_nobody_can_read_or_restore_what_was_erased() -> None:
     talk = await deleted_talk()
     await Archiver("a").run_once()
-    for call in (snapshot_of(talk), log.restore(talk.conversation_id, talk.user_id)):
+    for call in (snapshot_of(talk), log.restore(talk.conversation_id, talk.user_id, once="r1")):
         with pytest.raises(Forbidden):
             await call
 

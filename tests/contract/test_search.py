@@ -12,32 +12,18 @@ from conversations import keys, log, services
 from conversations.archive_insert import Values
 from conversations.archive_rows import MESSAGE_FIELDS
 from conversations.errors import InvalidMessage
-from conversations.messages import append_draft, draft_message
 from conversations.models import Conversation, Message
 from conversations.search import parse, search_messages, snippet_of
 from conversations.threads import in_database
 from conversations.words_index import INDEX, TABLE, ensure, insert_messages, pairs, plain_words
 from tests.archive_kit import Talk, archive_all, new_talk, redis
+from tests.archive_kit import say_each as say
 from tests.contract.test_memberships import invite, leave, new_person, remove
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 MANY = 100_000 if os.environ.get("SOAK") else 10_000
 MOST_SECONDS = 0.2
-
-
-async def say(talk: Talk, *texts: str) -> None:
-    for text in texts:
-        draft = draft_message(
-            user_id=talk.user_id,
-            device_id="phone",
-            client_id=uuid4().hex,
-            content=text,
-            respond=False,
-            if_seq=None,
-            retry=False,
-        )
-        await append_draft(talk.conversation_id, talk.user_id, "phone", draft)
 
 
 async def found(talk: Talk, query: str, **more: object) -> list[int]:

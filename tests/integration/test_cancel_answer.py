@@ -10,9 +10,8 @@ import pytest
 from conversations import control, keys, pieces, turns
 from conversations.assistant.service import Assistant
 from conversations.log import Cursor
-from conversations.messages import append_draft, draft_message
 from conversations.runner import TurnRunner
-from tests.archive_kit import new_talk, redis, replay, snapshot_of, start_turn
+from tests.archive_kit import new_talk, redis, replay, say_each, snapshot_of, start_turn
 from tests.assistant_kit import talk
 from tests.tools_kit import Tool
 
@@ -34,17 +33,19 @@ async def node(name="n1"):
         await runner.drain()
 
 
-async def ask(conversation, text, *, respond=True):
-    draft = draft_message(
-        user_id=conversation.user_id,
-        device_id="phone",
-        client_id=uuid4().hex,
-        content=text,
-        respond=respond,
-        if_seq=None,
-        retry=False,
-    )
-    await append_draft(conversation.conversation_id, conversation.user_id, "phone", draft)
+@pytest.fixture(autouse=True)
+def quick(settings):
+    settings.SCRIPTED_DELAY_MS = 0
+
+
+async def ask(conversation, *texts):
+    await say_each(conversation, *texts, respond=True)
+
+
+async def ask_on(runner, conversation, *texts):
+    """Ask, and have it answered here."""
+    await ask(conversation, *texts)
+    runner.start_soon(conversation.conversation_id)
 
 
 async def entries(conversation, *kinds):
@@ -61,6 +62,13 @@ async def until_logged(conversation, kind, count=1):
         while len(found := await entries(conversation, kind)) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return found
+
+
+async def until_idle(runner):
+    """A node that is just leaving a turn takes up none: elsewhere the sweep finds it again."""
+    async with asyncio.timeout(SECONDS):
+        while runner.running:  # noqa: ASYNC110  # no event for "the last one ended"
+            await asyncio.sleep(0.01)
 
 
 async def until_written(conversation, word):
@@ -104,8 +112,7 @@ async def test_a_cancelled_answer_keeps_what_was_written_and_the_next_turn_knows
     here = await new_talk()
     async with node() as runner:
         await ask(here, "one")
-        await ask(here, "/words 900")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "/words 900")
         await until_ended(here)
         await until_written(here, "w3 ")
         cancelling = await cancel(here)
@@ -113,8 +120,7 @@ async def test_a_cancelled_answer_keeps_what_was_written_and_the_next_turn_knows
             runner.hear_cancel(here.conversation_id, cancelling.turn_id, "laptop")
         end = await until_ended(here, 2)
         settings.SCRIPTED_DELAY_MS = 0
-        await ask(here, "next")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "next")
         await until_ended(here, 3)
         message = (await snapshot_of(here)).messages[-3]
         assert (message["status"], message["turn_id"]) == ("cancelled", end["turn_id"])
@@ -137,26 +143,22 @@ async def test_a_silent_model_is_stopped_by_the_renewal_of_its_lease(settings):
     settings.LEASE_SECONDS = 0.6
     here = await new_talk()
     async with node() as runner:
-        await ask(here, "/slow 30")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "/slow 30")
         await until_logged(here, "turn.started")
         await cancel(here)
         assert (await until_ended(here)).get("message_id") is None
         assert [message["role"] for message in (await snapshot_of(here)).messages] == ["user"]
 
 
-async def test_what_was_asked_and_cancelled_before_its_turn_began_is_known_to_the_next(settings):
-    settings.SCRIPTED_DELAY_MS = 0
+async def test_what_was_asked_and_cancelled_before_its_turn_began_is_known_to_the_next():
     here = await new_talk()
     async with node() as runner:
-        await ask(here, "one")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "one")
         await until_ended(here)
         await ask(here, "never mind")
         await cancel(here)
-        await ask(here, "by the way", respond=False)
-        await ask(here, "two")
-        runner.start_soon(here.conversation_id)
+        await say_each(here, "by the way")
+        await ask_on(runner, here, "two")
         await until_ended(here, 3)
         assert [text for _, text in await context(here, runner)] == [
             "one",
@@ -168,16 +170,12 @@ async def test_what_was_asked_and_cancelled_before_its_turn_began_is_known_to_th
         ]
 
 
-async def test_an_answer_cut_behind_the_next_question_is_known_to_it(settings):
-    settings.SCRIPTED_DELAY_MS = 0
+async def test_an_answer_cut_behind_the_next_question_is_known_to_it():
     here = await new_talk()
     async with node() as runner:
-        for text in ("one", "two", "three"):
-            await ask(here, text)
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "one", "two", "three")
         await until_ended(here, 3)
-        for text in ("four", "five"):
-            await ask(here, text)
+        await ask(here, "four", "five")
         await turns.add_pieces(await start_turn(here, "dead"), 1, ["half an"])
         await redis().zadd(keys.due(keys.tag(here.conversation_id)), {here.conversation_id: 1})
         await cancel(here)
@@ -189,12 +187,10 @@ async def test_an_answer_cut_behind_the_next_question_is_known_to_it(settings):
         ]
 
 
-async def test_what_a_dead_node_had_written_of_a_cancelled_answer_is_known_to_the_next(settings):
-    settings.SCRIPTED_DELAY_MS = 0
+async def test_what_a_dead_node_had_written_of_a_cancelled_answer_is_known_to_the_next():
     here = await new_talk()
     async with node() as runner:
-        await ask(here, "one")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "one")
         await until_ended(here)
         await ask(here, "two")
         await turns.add_pieces(await start_turn(here, "dead"), 1, ["half an"])
@@ -202,38 +198,32 @@ async def test_what_a_dead_node_had_written_of_a_cancelled_answer_is_known_to_th
         await redis().zadd(keys.due(keys.tag(here.conversation_id)), {here.conversation_id: 1})
         runner.start_soon(here.conversation_id)  # it is cancelled: ended, not run
         await until_ended(here, 2)
-        await ask(here, "three")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "three")
         await until_ended(here, 3)
         assert [text for _, text in await context(here, runner)][2:] == ["two", "half an", "three", "echo: three"]
 
 
-async def test_a_cancelled_wait_closes_its_calls_and_leaves_nothing_without_an_end(settings):
-    settings.SCRIPTED_DELAY_MS = 0
+async def test_a_cancelled_wait_closes_its_calls_and_leaves_nothing_without_an_end():
     here = await new_talk()
     async with node() as runner:
-        await ask(here, "/approve cake")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "/approve cake")
         await until_logged(here, "turn.waiting")
         await cancel(here)
         await runner.forget_steps(here.conversation_id, (await until_ended(here))["turn_id"])
         kept = [key async for key in redis().scan_iter(f"*checkpoint*{here.conversation_id}*")]
         assert kept
         assert [key for key in kept if await redis().pttl(key) < 0] == []
-        await ask(here, "next")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "next")
         await until_ended(here, 2)
         kinds = [kind for kind, _ in await context(here, runner)]
         assert kinds == ["human", "ai", "tool", "human", "ai"]
 
 
-async def test_an_approval_goes_on_on_any_node_with_what_was_answered(settings):
-    settings.SCRIPTED_DELAY_MS = 0
+async def test_an_approval_goes_on_on_any_node_with_what_was_answered():
     for value, text in ((True, "approved: cake"), (False, "declined: cake")):
         here = await new_talk()
         async with node("n1") as runner:
-            await ask(here, "/approve cake")
-            runner.start_soon(here.conversation_id)
+            await ask_on(runner, here, "/approve cake")
             (waits,) = await until_logged(here, "turn.waiting")
             assert waits["interrupts"][0]["value"]["tool"] == "approve"
             assert waits["interrupts"][0]["value"]["args"] == {"subject": "cake"}
@@ -245,15 +235,12 @@ async def test_an_approval_goes_on_on_any_node_with_what_was_answered(settings):
         assert [each["node"] for each in await entries(here, "turn.started")] == ["n1", "n2"]
 
 
-async def test_who_writes_on_declines_and_the_log_says_so(settings):
-    settings.SCRIPTED_DELAY_MS = 0
+async def test_who_writes_on_declines_and_the_log_says_so():
     here = await new_talk()
     async with node() as runner:
-        await ask(here, "/approve cake")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "/approve cake")
         await until_logged(here, "turn.waiting")
-        await ask(here, "forget it")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "forget it")
         await until_ended(here, 2)
         (said,) = await entries(here, "turn.answered")
         assert (said["value"], said["device_id"]) == (False, "phone")
@@ -270,8 +257,7 @@ async def test_an_asynchronous_tool_gets_the_cancellation_and_cannot_hold_the_tu
     monkeypatch.setattr(Tool, "noted", [])
     here = await new_talk()
     async with node() as runner:
-        await ask(here, "work")
-        runner.start_soon(here.conversation_id)
+        await ask_on(runner, here, "work")
         await asyncio.wait_for(Tool.began.wait(), SECONDS)
         cancelling = await cancel(here)
         runner.hear_cancel(here.conversation_id, cancelling.turn_id, "laptop")
@@ -291,6 +277,7 @@ async def test_a_marked_tool_runs_only_once_each_call_was_approved(settings, mon
         for count, value in ((1, True), (2, False)):
             runner.start_soon(here.conversation_id)
             await until_logged(here, "turn.waiting", count)
+            await until_idle(runner)
             assert Tool.noted == []
             await answer(here, value)
         runner.start_soon(here.conversation_id)

@@ -15,7 +15,7 @@ from realtime import frames
 from realtime.auth import Identity
 from realtime.codes import MAX_FRAME_BYTES
 from realtime.connection import Connection
-from realtime.inbox import Inbox
+from realtime.inbox import MAX_UNREAD_BYTES, Inbox
 from realtime.node import Node
 from tests.archive_kit import Talk, archive_all, new_talk, redis, replay, say, snapshot_of
 
@@ -201,12 +201,34 @@ async def test_whoever_opens_a_deleted_conversation_is_refused_until_it_is_resto
     assert socket.seqs() == [1, 2]
 
 
-async def test_answers_from_before_the_auth_confirm_nothing_of_what_came_after_it() -> None:
-    socket = Socket(await new_talk())
-
+def inbox_of(socket: Socket) -> Inbox:
     async def never(frame: frames.Auth) -> None: ...
 
-    inbox = Inbox("c1", never, socket.written.append, lambda code, reason, retry_after: None)
+    return Inbox("c1", never, socket.written.append, lambda code, reason, retry_after: None)
+
+
+async def test_a_flood_of_texts_is_answered_as_far_as_the_answers_are_confirmed() -> None:
+    socket = Socket(await new_talk())
+    socket.connection.conversation_id = socket.talk.conversation_id
+    inbox = inbox_of(socket)
+    inbox.connection = socket.connection
+    for batch in range(8):
+        texts = [{"type": "text", "client_id": f"c{batch}-{n}", "content": "x", "respond": False} for n in range(1000)]
+        inbox.take(orjson.dumps(texts).decode())
+    await socket.until(lambda: socket.connection.is_over_full)
+    assert socket.connection.session.unconfirmed_bytes < MAX_UNREAD_BYTES
+    while inbox._worker is not None:
+        socket.confirm()
+        await asyncio.sleep(0)
+    await socket.until(lambda: not socket.connection.session.out)
+    answered = [frame["client_id"] for frame in socket.frames()]
+    assert answered == [f"c{batch}-{n}" for batch in range(8) for n in range(1000)]
+    await inbox.stop()
+
+
+async def test_answers_from_before_the_auth_confirm_nothing_of_what_came_after_it() -> None:
+    socket = Socket(await new_talk())
+    inbox = inbox_of(socket)
     for _ in range(2):
         inbox.take('{"type":"heartbeat"}')
     await socket.until(lambda: len(socket.written) == 2)

@@ -97,15 +97,35 @@ async def test_deleting_again_is_a_success_and_gives_no_more_time_to_restore(is_
     assert [entry.kind for entry in await replay(talk, Cursor(None, 0, ""))] == ["conversation.deleted"]
 
 
-async def test_a_deletion_that_comes_again_after_it_was_undone_does_not_delete_again() -> None:
+@kept_or_not
+@pytest.mark.parametrize("command", ["delete", "leave"])
+async def test_a_deletion_that_comes_again_after_it_was_undone_does_not_delete_again(
+    command: str, is_kept: bool
+) -> None:
     talk = await new_talk()
 
     async def undo() -> None:
         await Asking(talk).ask("restore")
 
-    await Asking(talk).ask_twice("delete", undo, is_kept=True)
+    await Asking(talk).ask_twice(command, undo, is_kept=is_kept)
     assert (await snapshot_of(talk)).messages == []
     assert (await Conversation.objects.aget()).status == Conversation.Status.ACTIVE
+    assert (await feed_of(talk))[-1] == "conversation.restored"
+
+
+@kept_or_not
+async def test_a_restoring_that_comes_again_after_another_deletion_does_not_restore_again(is_kept: bool) -> None:
+    talk = await new_talk()
+    await Asking(talk).ask("delete")
+
+    async def delete_again() -> None:
+        await Asking(talk).ask("delete")
+
+    await Asking(talk).ask_twice("restore", delete_again, is_kept=is_kept)
+    with pytest.raises(Forbidden):
+        await snapshot_of(talk)
+    assert (await Conversation.objects.aget()).status == Conversation.Status.DELETED
+    assert (await feed_of(talk))[-1] == "conversation.deleted"
 
 
 async def test_the_devices_listed_are_what_the_documents_say() -> None:
