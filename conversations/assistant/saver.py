@@ -35,6 +35,8 @@ INDEX = "tether_checkpoints"
 KEEP_TURN_ENDS = 20
 LIST_LIMIT = 1000
 
+Name = tuple[str, str, str]  # thread, namespace, checkpoint id
+
 
 class HeadTurn(NamedTuple):
     """The turn that the head checkpoint is of. ``seq``: its message's, 0 if unknown; ``ended``: broken off, closed."""
@@ -200,24 +202,51 @@ class FencedRedisSaver(AsyncRedisSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Yield checkpoints, newest first, of one thread or of all; by the search index."""
-        conditions = _conditions(config, filter or {})
-        if before is not None and get_checkpoint_id(before):
-            conditions.append(Num("checkpoint_ts") < await self._place(before))
+        """Yield checkpoints, newest first, whose metadata has what ``filter`` names: of one thread, or of all.
+
+        Over all threads the search index looks, so only for what is indexed. Raises ValueError for anything else.
+        """
+        settled: dict[str, Any] = dict(config["configurable"]) if config else {}
+        wanted = filter or {}
+        below = await self._place(before) if before is not None and get_checkpoint_id(before) else None
+        if settled.get("thread_id"):
+            names = await self._in_thread(settled, below)
+        else:
+            names = await self._in_index(settled, wanted, below)
+        left = LIST_LIMIT if limit is None else limit
+        for thread_id, ns, id_ in names:
+            if left <= 0:
+                return
+            # Expired or pruned since it was found: then it is not there.
+            saved = await self._get(thread_id, ns, id_)
+            if saved is not None and _has(saved, wanted):
+                left -= 1
+                yield saved
+
+    async def _in_thread(self, settled: dict[str, Any], below: int | None) -> list[Name]:
+        thread_id, ns, id_ = settled["thread_id"], settled.get("checkpoint_ns"), settled.get("checkpoint_id")
+        with store.mapped_errors():
+            highest = "+inf" if below is None else f"({below}"
+            found = await store.client().zrevrangebyscore(keys.order(thread_id), highest, "-inf")
+        names = [member.decode().partition("|")[2].rpartition(":") for member in found]
+        return [
+            (thread_id, name, checkpoint_id)
+            for name, _, checkpoint_id in names
+            if ns in (None, name) and id_ in (None, "", checkpoint_id)
+        ]
+
+    async def _in_index(self, settled: dict[str, Any], wanted: dict[str, Any], below: int | None) -> list[Name]:
+        conditions = _conditions(settled, wanted)
+        if below is not None:
+            conditions.append(Num("checkpoint_ts") < below)
         expression = conditions[0] if conditions else FilterExpression("*")
         for condition in conditions[1:]:
             expression &= condition
-        fields = ["thread_id", "checkpoint_ns", "checkpoint_id"]
-        query = FilterQuery(expression, fields, num_results=limit or LIST_LIMIT)
+        query = FilterQuery(expression, ["thread_id", "checkpoint_ns", "checkpoint_id"], num_results=LIST_LIMIT)
         query.sort_by("checkpoint_ts", asc=False)
         with store.mapped_errors():
             found = await self.checkpoints_index.search(query)
-        for row in found.docs:
-            # Expired or pruned since the search: then it is not there.
-            ns = getattr(row, "checkpoint_ns", "")
-            saved = await self._get(row.thread_id, ns, row.checkpoint_id)
-            if saved is not None:
-                yield saved
+        return [(row.thread_id, getattr(row, "checkpoint_ns", ""), row.checkpoint_id) for row in found.docs]
 
     async def _place(self, before: RunnableConfig) -> int:
         settled = before["configurable"]
@@ -247,10 +276,20 @@ class FencedRedisSaver(AsyncRedisSaver):
             )
         )
 
-    async def aprune(self, thread_ids: Sequence[str], **_: Any) -> None:  # type: ignore[override]
-        """Prune as after a finished turn; the package's own way, by order of ids, can drop the head."""
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest", **_: Any) -> None:
+        """Keep each namespace's newest checkpoint (``keep_latest``), or nothing (``delete``). Raises Unavailable.
+
+        For tools; `aprune_turn` is for a finished turn. The package's own way, by order of ids, can drop the head.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(f"checkpoints cannot be pruned by {strategy!r}")
         for thread_id in thread_ids:
-            await self.aprune_turn(thread_id, "")
+            name = "checkpoint_latest" if strategy == "keep_latest" else "checkpoint_delete"
+            await run(
+                name,
+                [keys.heads(thread_id), keys.order(thread_id)],
+                [keys.prefix(thread_id), keys.writes_prefix(thread_id)],
+            )
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Drop every checkpoint of the thread. Raises Unavailable."""
@@ -265,10 +304,14 @@ def _config(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}}
 
 
-def _conditions(config: RunnableConfig | None, wanted: dict[str, Any]) -> list[Any]:
+def _has(saved: CheckpointTuple, wanted: dict[str, Any]) -> bool:
+    metadata: Any = saved.metadata
+    return all(metadata.get(name) == value for name, value in wanted.items())
+
+
+def _conditions(settled: dict[str, Any], wanted: dict[str, Any]) -> list[Any]:
     """Return the search's conditions. Raises ValueError for a field that is not indexed."""
-    settled = config["configurable"] if config else {}
-    names = ("thread_id", "run_id", "checkpoint_ns", "checkpoint_id")
+    names = ("run_id", "checkpoint_ns", "checkpoint_id")
     asked = {name: settled[name] for name in names if settled.get(name)} | wanted
     unknown = set(asked) - {*names, "turn_id", "source", "step"}
     if unknown:
