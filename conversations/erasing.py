@@ -102,6 +102,10 @@ def _mark_row(conversation_id: str) -> None:
 async def _drop_keys(conversation_id: str) -> None:
     """Drop every key with the id in its name. Remembered client_ids are many and nowhere listed: hence the walk."""
     with store.mapped_errors():
+        # Turns carry their own id. A deletion has ended them, a row that went in a shell has not.
+        for turn_id in await store.client().lrange(keys.turns(conversation_id), 0, -1):
+            name = turn_id.decode()
+            await store.client().unlink(keys.turn(conversation_id, name), keys.pieces(conversation_id, name))
         found = [key async for key in store.client().scan_iter(match=f"*{conversation_id}*", count=SCAN_COUNT)]
         for index in range(0, len(found), SCAN_COUNT):
             for key in found[index : index + SCAN_COUNT]:

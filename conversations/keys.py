@@ -58,6 +58,11 @@ def pieces(conversation_id: str, turn_id: str) -> str:
     return f"{tag(conversation_id)}:pieces:{turn_id}"
 
 
+def superseded(conversation_id: str) -> str:
+    """ZSET ``<from> <to> <at> <by> <turn> <asked>`` -> to: messages in whose place others came; supersede.lua."""
+    return f"{tag(conversation_id)}:superseded:{conversation_id}"
+
+
 def due(partition_tag: str) -> str:
     """ZSET: conversation -> ms of Redis' clock at which its head turn may be claimed."""
     return f"{partition_tag}:due"

@@ -1,5 +1,5 @@
 """Turns changes of users, tokens, devices and logins into revocations, wherever they were made:
-in a view, the admin, a command or a shell.
+in a view, the admin, a command or a shell. And what goes with a deleted row leaves Redis.
 
 Announced after the commit. `QuerySet.update()` sends no signal; whoever uses it announces by itself.
 """
@@ -16,8 +16,8 @@ from django.db.models.signals import post_delete, post_save, pre_save
 from django.http import HttpRequest
 from django.utils import timezone
 
-from . import revocations
-from .models import Device, Token, User
+from . import keys, revocations, store
+from .models import Conversation, Device, Token, User
 
 WATCHED = {User: {"password", "is_active"}, Token: {"revoked_at"}, Device: {"revoked_at"}}
 
@@ -29,6 +29,8 @@ def connect_receivers() -> None:
         post_save.connect(_after_save, sender=model, dispatch_uid=f"tether.save.{model.__name__}")
         post_delete.connect(_after_delete, sender=model, dispatch_uid=f"tether.delete.{model.__name__}")
     post_delete.connect(_after_session, sender=Session, dispatch_uid="tether.delete.session")
+    post_delete.connect(_after_user, sender=User, dispatch_uid="tether.delete.feed")
+    post_delete.connect(_after_conversation, sender=Conversation, dispatch_uid="tether.delete.log")
     user_logged_out.connect(_after_logout, dispatch_uid="tether.logout")
 
 
@@ -86,6 +88,30 @@ def _after_logout(sender: Any, request: HttpRequest | None, user: User | None, *
     session_key = getattr(getattr(request, "session", None), "session_key", None)
     if user is not None and session_key:
         _after_commit("session", str(user.pk), session_key)
+
+
+def _after_user(sender: type[Model], instance: User, **_: Any) -> None:
+    """The feed goes with its user; everything else of a user's expires."""
+    user_id = str(instance.pk)
+
+    def forget() -> None:
+        with store.mapped_errors(), revocations.connect_once() as redis:
+            redis.unlink(keys.feed(user_id), keys.feed_meta(user_id))
+
+    transaction.on_commit(forget, robust=True)
+
+
+def _after_conversation(sender: type[Model], instance: Conversation, **_: Any) -> None:
+    """A row that somebody deleted takes its log along: the eraser finds the mark. Its own deletions leave no log."""
+    conversation_id = str(instance.pk)
+    tag = keys.tag(conversation_id)
+
+    def mark() -> None:
+        with store.mapped_errors(), revocations.connect_once() as redis:
+            if redis.exists(keys.meta(conversation_id)) or redis.hexists(keys.parked(tag), conversation_id):
+                redis.zadd(keys.erase(tag), {conversation_id: 0}, nx=True)
+
+    transaction.on_commit(mark, robust=True)
 
 
 def _after_commit(kind: revocations.Kind, user_id: str, value: str) -> None:

@@ -38,7 +38,7 @@ def announce(*, kind: Kind, user_id: str, value: str = "") -> None:
 
     Raises Unavailable where Redis does not take it. The layer's failure is only logged.
     """
-    with store.mapped_errors(), _connect() as redis:
+    with store.mapped_errors(), connect_once() as redis:
         redis.xadd(keys.REVOCATIONS, _fields(kind, user_id, value), maxlen=KEPT, approximate=True)
     try:
         asyncio.run(_ring_alone(kind, user_id, value))
@@ -82,8 +82,8 @@ def _revocations(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterabl
         yield {name.decode(): value.decode() for name, value in fields.items()}
 
 
-def _connect() -> Redis:
-    """Return a client for one announcement: it works in every thread, with or without a loop."""
+def connect_once() -> Redis:
+    """Return a client for one word to Redis: it works in every thread, with or without a loop."""
     retry = Retry(NoBackoff(), 1)
     timeouts: dict[str, Any] = {"socket_timeout": WAIT_SECONDS, "socket_connect_timeout": WAIT_SECONDS}
     return Redis.from_url(settings.REDIS_URL, retry=retry, **timeouts)

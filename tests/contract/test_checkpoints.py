@@ -174,6 +174,17 @@ async def test_what_waits_for_a_person_never_expires_until_the_turn_goes_on(thre
     assert -1 not in await thread.lives()
 
 
+async def test_a_turn_that_waited_and_was_ended_leaves_no_key_for_ever_and_no_writes(thread):
+    await thread.claim("turn-1")
+    await thread.put("one", "turn-1")
+    await thread.write([("__interrupt__", [Interrupt("?", id="a")])], turn_id="turn-1")
+    await thread.saver.aprune_turn(thread.id, "turn-0")
+    assert await thread.lives() == {-1}
+    await thread.saver.aprune_turn(thread.id, "turn-1")
+    assert -1 not in await thread.lives()
+    assert await store.client().keys(f"*checkpoint_writes:{thread.id}*") == []
+
+
 async def test_pruning_keeps_a_turns_last_checkpoint_only(thread):
     await thread.claim("turn-1")
     for value in ("one", "two", "three"):
