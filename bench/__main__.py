@@ -7,7 +7,7 @@ import time
 
 from . import machine, node, report, results
 
-MEASURES = ["fanout", "ack", "resume", "memory", "failover", "cancel", "start", "profile"]
+MEASURES = ["fanout", "ack", "resume", "turns", "memory", "failover", "cancel", "start", "profile"]
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Plots of the results, as PNG."""
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import matplotlib as mpl
@@ -42,6 +43,32 @@ def plot_fanout(medians: dict[tuple[str, int, int], dict[str, Any]], directory: 
     waits.yaxis.set_major_formatter(ScalarFormatter())
     waits.yaxis.set_minor_formatter(NullFormatter())
     path = directory / "fanout.png"
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+ROLLING_TURNS = 20
+
+
+def plot_turns(result: dict[str, Any], directory: Path) -> Path:
+    """Draw a turn's time (a rolling median) and what lies in Redis, turn by turn."""
+    directory.mkdir(parents=True, exist_ok=True)
+    kinds = {"tether": ("this server", "#1f6f8b"), "bare": ("bare graph, stock saver", "#c9803a")}
+    figure, (times, sizes) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for kind, (label, colour) in kinds.items():
+        ms = result["ms"][kind]
+        medians = [median(ms[max(0, end - ROLLING_TURNS) : end]) for end in range(1, len(ms) + 1)]
+        times.plot(range(1, len(ms) + 1), medians, color=colour, label=label, linewidth=1.2)
+        weights = [(each["turn"], each[kind]["bytes"] / 1024**2) for each in result["weights"]]
+        sizes.plot(*zip(*weights, strict=True), color=colour, label=label, marker="o", markersize=3)
+    for axes, title in ((times, f"ms a turn, median of {ROLLING_TURNS}"), (sizes, "MiB in Redis")):
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("turn")
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize=8, frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    path = directory / "turns.png"
     figure.savefig(path, dpi=130)
     plt.close(figure)
     return path

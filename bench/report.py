@@ -25,6 +25,8 @@ def write(*, quick: bool) -> Path:
     path.write_text("\n\n".join(part.strip() for part in parts if part) + "\n")
     if "fanout" in found:
         plots.plot_fanout(medians(found["fanout"]), path.parent / "plots")
+    if "turns" in found:
+        plots.plot_turns(found["turns"], path.parent / "plots")
     return path
 
 
@@ -239,10 +241,57 @@ By package: {", ".join(packages)}. Time in the function itself:
 [Flame graph](plots/profile.svg)"""
 
 
+def _turns(result: Result) -> str:
+    ours, bare = result["ms"]["tether"], result["ms"]["bare"]
+    weights = {each["turn"]: each for each in result["weights"]}
+    rows = []
+    for name, first, last, weighed in TURN_RANGES:
+        if len(ours) >= last:
+            cells = [f"{median(ms[first - 1 : last]):.2f}" for ms in (ours, bare)]
+            sizes = [_kib(weights[weighed][kind]) if weighed in weights else "" for kind in ("tether", "bare")]
+            rows.append([name, *cells, *sizes])
+    ratio = median(ours[19:40]) / median(bare[19:40])
+    goals = [["turns 20-40, ours / bare", f"{ratio:.2f}", verdict(ratio, at_most=1)]]
+    if len(ours) >= 1000:
+        growth = median(ours[980:1000]) / median(ours[30:50])
+        goals.append(["turns 981-1,000 / 31-50", f"{growth:.2f}", verdict(growth, at_most=1.2)])
+        sizes = [
+            (weights[1000][kind]["bytes"] - weights[500][kind]["bytes"]) / 500 / 1024 for kind in ("tether", "bare")
+        ]
+        words = f"{sizes[0]:.2f} KiB (bare: {sizes[1]:.1f} KiB)"
+        goals.append(["Redis a turn, turns 500 to 1,000", words, verdict(sizes[0], at_most=8, unit=" KiB")])
+    head = ["turns", "ours, ms p50", "bare graph, ms p50", "ours in Redis", "bare in Redis"]
+    return f"""## A turn without its model
+
+One conversation, {result["model"]}, messages of 200 characters, turns in turn with the same graph compiled with the
+stock `AsyncRedisSaver` on a Redis of its own, as durable. Ours is everything: from `text` on a socket to
+`turn.finished` there. The bare graph streams to nobody, has no log and survives no death of its node.
+
+{table(head, rows)}
+
+{table(["", "figure", "goal"], goals)}
+
+![A turn's time and bytes](plots/turns.png)"""
+
+
+# What is shown of them: name, first and last turn, the turn at which Redis was weighed.
+TURN_RANGES = [
+    ("20-40", 20, 40, 40),
+    ("91-110", 91, 110, 100),
+    ("491-510", 491, 510, 500),
+    ("981-1,000", 981, 1000, 1000),
+]
+
+
+def _kib(weight: dict[str, int]) -> str:
+    return f"{weight['bytes'] / 1024:,.0f} KiB, {weight['keys']:,} keys"
+
+
 SECTIONS = {
     "fanout": _fanout,
     "ack": _ack,
     "resume": _resume,
+    "turns": _turns,
     "memory": _memory,
     "failover": _failover,
     "cancel": _cancel,

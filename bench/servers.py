@@ -33,7 +33,7 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _pings(port: int) -> bool:
+def pings(port: int) -> bool:
     with suppress(RedisError):
         return bool(Redis(port=port, socket_timeout=2).ping())
     return False
@@ -116,7 +116,7 @@ class Tether(Server):
         self._copy_database()
         options = ["--port", str(self.redis_port), "--dir", str(self.directory / "redis")]
         redis = self.spawn("redis", [*MANAGE, "redis", *options], self.env)
-        wait_until(lambda: _pings(self.redis_port), "Redis answers", child=redis)
+        wait_until(lambda: pings(self.redis_port), "Redis answers", child=redis)
         for number in range(self.count):
             self.start_node(f"n{number}")
         for name in self.nodes:
@@ -159,7 +159,7 @@ class Peer(Server):
         binary = str(find_redis().server)
         options = ["--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         redis = self.spawn("redis", [binary, *options])
-        wait_until(lambda: _pings(self.redis_port), "Redis answers", child=redis)
+        wait_until(lambda: pings(self.redis_port), "Redis answers", child=redis)
         for number in range(self.nodes_count):
             self._start_process(f"peer{number}", "server.mjs")
 

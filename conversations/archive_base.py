@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from django.db.models import QuerySet
 
 from .events import Position, title_of
-from .models import Conversation, Member, Message, Turn
+from .models import Conversation, Event, Member, Message, Turn
+from .superseding import Range
 
 UNFINISHED = (Turn.Status.QUEUED, Turn.Status.RUNNING, Turn.Status.WAITING)
 NEWEST_MESSAGES = 200
@@ -37,6 +39,7 @@ class Base:
     newest: list[tuple[int, str]]
     first_words: str
     turns: dict[str, QueuedTurn]
+    superseded: list[Range]
 
 
 def load_base(conversation_id: str) -> Base | None:
@@ -59,6 +62,7 @@ def load_base(conversation_id: str) -> Base | None:
         ],
         first_words=_first_words(said),
         turns=_unfinished_turns(row),
+        superseded=superseded_ranges(row),
     )
 
 
@@ -68,6 +72,15 @@ def count_unread(row: Conversation, read_seq: int) -> int:
     if row.archived_seq <= after:
         return 0
     return Message.objects.filter(conversation=row, seq__gt=after)[:MOST_UNREAD].count()
+
+
+def superseded_ranges(row: Conversation) -> list[Range]:
+    """Return what gave way since the last clearing, and for which message's sake, in order."""
+    entries = Event.objects.filter(conversation=row, kind="message.superseded", seq__gt=row.cleared_seq).order_by("seq")
+    found = [(seq, orjson.loads(body)["data"]) for seq, body in entries.values_list("seq", "body")]
+    asked = dict(Turn.objects.filter(pk__in=[data["by"] for _, data in found]).values_list("pk", "seq"))
+    seqs = {str(turn_id): seq for turn_id, seq in asked.items()}
+    return [Range(data["from_seq"], data["to_seq"], seq, data["by"], seqs.get(data["by"], 0)) for seq, data in found]
 
 
 def _first_words(said: QuerySet[Message]) -> str:

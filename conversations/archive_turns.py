@@ -27,6 +27,7 @@ CHANGING = [
 def store_turns(pages: list[tuple[LogPage, Bodies]]) -> None:
     """Store the turns that these entries begin or change, as they are after them."""
     wanted = {body["data"]["turn_id"] for _, bodies in pages for body in bodies if body["data"].get("turn_id")}
+    wanted |= {body["data"]["by"] for _, bodies in pages for body in bodies if body["event"] == "message.superseded"}
     if not wanted:
         return
     turns = {str(turn.pk): turn for turn in Turn.objects.filter(pk__in=wanted)}
@@ -40,6 +41,10 @@ def _changed(page: LogPage, bodies: Bodies, turns: dict[str, Turn]) -> dict[str,
     changed: dict[str, Turn] = {}
     for entry, body in zip(page.entries, bodies, strict=True):
         turn_id = body["data"].get("turn_id")
+        private = page.private.get(entry.seq, b"")
+        facts = orjson.loads(private) if private else {}
+        if entry.kind == "message.superseded" and facts:  # an answer is written anew, for an older message
+            turn_id = facts["turn_id"]
         if not turn_id or (entry.kind == "message" and body["data"]["role"] != "user"):
             continue
         turn = turns.get(turn_id)
@@ -47,7 +52,8 @@ def _changed(page: LogPage, bodies: Bodies, turns: dict[str, Turn]) -> dict[str,
             turn = turns[turn_id] = _new_turn(page, turn_id, entry.seq, entry.kind, body)
         elif entry.kind == "message":
             turn.seq = entry.seq
-        _apply(turn, entry.kind, body, page.private.get(entry.seq, b""))
+        turn.seq = facts.get("asked", turn.seq)
+        _apply(turn, entry.kind, body, facts)
         changed[turn_id] = turn
     return changed
 
@@ -63,7 +69,7 @@ def _at(body: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(body["at"])
 
 
-def _apply(turn: Turn, kind: str, body: dict[str, Any], private: bytes) -> None:
+def _apply(turn: Turn, kind: str, body: dict[str, Any], facts: dict[str, Any]) -> None:
     data = body["data"]
     if kind == "turn.started":
         turn.status, turn.node, turn.attempts = Turn.Status.RUNNING, data["node"], data["attempt"]
@@ -73,7 +79,7 @@ def _apply(turn: Turn, kind: str, body: dict[str, Any], private: bytes) -> None:
     elif kind == "turn.answered":
         turn.status = Turn.Status.RUNNING
     elif kind == "turn.finished":
-        _finish(turn, body, orjson.loads(private) if private else {})
+        _finish(turn, body, facts)
 
 
 def _finish(turn: Turn, body: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -53,8 +53,8 @@ def time_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def encode_body(kind: str, data: dict[str, Any]) -> bytes:
-    return orjson.dumps({"event": kind, "at": now_text(), "data": data})
+def encode_body(kind: str, data: dict[str, Any], *, at: str = "") -> bytes:
+    return orjson.dumps({"event": kind, "at": at or now_text(), "data": data})
 
 
 def event_frame(conversation_id: str, epoch: int, seq: int, chain: str, body: bytes) -> bytes:

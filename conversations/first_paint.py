@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from .archive_base import superseded_ranges
 from .models import Conversation, Member, Message, User
+from .superseding import mark
 
 LIST_ITEMS = 50
 MESSAGES = 50
@@ -48,7 +50,7 @@ def show_conversation(conversation: Conversation) -> dict[str, Any]:
         "topic": conversation.topic,
         "members": _members(conversation),
         "cursor": _cursor(conversation),
-        "messages": _in_order(newest[:MESSAGES]),
+        "messages": _marked(conversation, _in_order(newest[:MESSAGES])),
         "more": len(newest) > MESSAGES,
     }
 
@@ -57,6 +59,9 @@ def _members(conversation: Conversation) -> list[dict[str, Any]]:
     seats = Member.objects.filter(conversation=conversation, left_seq=None).order_by("joined_seq", "pk")
     found = seats.values_list("user_id", "user__username", "role")
     return [{"user_id": str(user_id), "username": username, "role": role} for user_id, username, role in found]
+def _marked(conversation: Conversation, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    mark(messages, [each for each in superseded_ranges(conversation) if each.at <= conversation.archived_seq])
+    return messages
 
 
 def _cursor(conversation: Conversation) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from django.conf import settings
 
-from . import keys, restoring
+from . import keys, restoring, superseding
 from .announce import tell_entries
 from .assistant import keys as checkpoint_keys
 from .batching import batcher
@@ -405,12 +405,14 @@ async def read_snapshot(conversation_id: str, user_id: str, *, reason: str) -> S
 
 
 async def _snapshot(conversation_id: str, reply: Any) -> Snapshot:
-    _, reason, epoch, seq, chain, cleared, title, topic, count, members, newest, turns = reply
+    _, reason, epoch, seq, chain, cleared, title, topic, count, members, newest, turns, is_superseded = reply
     messages = [message_item(number, body) for number, body in reversed(newest)]
     if len(messages) < min(SNAPSHOT_MESSAGES, count):
         before = messages[0]["seq"] if messages else seq + 1
         missing = SNAPSHOT_MESSAGES - len(messages)
         messages = await restoring.messages_before(conversation_id, before, missing, after=cleared) + messages
+    if is_superseded:
+        await _mark_superseded(conversation_id, messages)
     messages, cut = fitting(messages)
     return Snapshot(
         reason.decode(),
@@ -422,6 +424,12 @@ async def _snapshot(conversation_id: str, reply: Any) -> Snapshot:
         cut or count > len(messages),
         _turns(turns),
     )
+
+
+async def _mark_superseded(conversation_id: str, messages: list[dict[str, Any]]) -> None:
+    """Read after the messages: what gave way meanwhile is marked, and the entry that says so follows as well."""
+    if messages:
+        superseding.mark(messages, await superseding.read_ranges(conversation_id, messages[0]["seq"]))
 
 
 def fitting(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
@@ -465,6 +473,8 @@ async def history(
         before = messages[0]["seq"] if messages else before_seq
         older = await restoring.messages_before(conversation_id, before, wanted - len(messages), after=reply[2])
         messages = older + messages
+    if reply[4]:
+        await _mark_superseded(conversation_id, messages)
     messages, cut = fitting(messages)
     return messages[-limit:], cut or len(messages) > limit
 

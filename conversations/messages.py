@@ -2,7 +2,7 @@
 
 import os
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import orjson
@@ -18,6 +18,11 @@ from .threads import mapped_errors
 TRANSCRIPT_MESSAGES = 40
 _own_front = ""
 _numbers = count(1)
+
+
+class Said(NamedTuple):
+    author: str
+    content: str
 
 
 def _take_front() -> None:
@@ -90,8 +95,8 @@ async def append_draft(conversation_id: str, user_id: str, device_id: str, draft
 
 
 @mapped_errors()
-async def find_message(conversation_id: str, seq: int) -> str:
-    """Return the content of the message at a seq, from the stream or the archive; empty where it was erased.
+async def find_message(conversation_id: str, seq: int) -> Said:
+    """Return the message at a seq, from the stream or the archive; empty where it was erased.
 
     Raises Unavailable.
     """
@@ -102,17 +107,27 @@ async def find_message(conversation_id: str, seq: int) -> str:
     else:
         row = await Event.objects.filter(conversation_id=conversation_id, seq=seq).afirst()
         if row is None:
-            return ""
+            return Said("", "")
         body = row.body
-    return str(orjson.loads(body)["data"]["content"])
+    data = orjson.loads(body)["data"]
+    return Said(data["author"], data["content"])
 
 
 async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
     """Return the newest messages before a seq as {role, content, name, addressed}, oldest first.
 
-    To rebuild a lost state from. Names are there where several people have spoken. Raises Unavailable.
+    To rebuild a lost state from. Names are there where several people have spoken. What gave way to another answer or
+    an edit is left out. Raises Unavailable.
     """
-    messages, _ = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
+    messages: list[dict[str, Any]] = []
+    more = True
+    while more and len(messages) < TRANSCRIPT_MESSAGES:
+        page, more = await log.history(conversation_id, "", before_seq=before_seq, limit=TRANSCRIPT_MESSAGES)
+        if not page:
+            break
+        before_seq = page[0]["seq"]
+        messages = [each for each in page if "superseded_by" not in each] + messages
+    messages = messages[-TRANSCRIPT_MESSAGES:]
     authors = {message["author"] for message in messages if message["role"] == "user"}
     names = await people.names(authors) if len(authors) > 1 else {}
     return [

@@ -164,6 +164,10 @@ class Event(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["conversation", "seq"], name="one_event_a_seq")]
+        # Few: what a log that comes back has to know beside its head.
+        indexes = [
+            models.Index(fields=["conversation", "seq"], condition=Q(kind="message.superseded"), name="superseding"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.conversation_id} {self.seq} {self.kind}"

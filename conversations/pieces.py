@@ -1,6 +1,7 @@
 """Streams a turn's answer: the first piece at once, then at most one each 40 ms, durable before it is announced."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +42,7 @@ class PieceWriter:
         self._written = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._hurry = asyncio.Event()  # the answer is whole: the rest goes out at once
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -98,6 +100,7 @@ class PieceWriter:
     async def flush(self) -> None:
         """Return when every piece is durable and announced. Raises Fenced."""
         assert self._task is not None
+        self._hurry.set()
         idle = asyncio.get_running_loop().create_task(self._idle.wait())
         await asyncio.wait({idle, self._task}, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
@@ -122,7 +125,9 @@ class PieceWriter:
             self._written += len(pieces)
             if not self._text:
                 self._idle.set()
-            await asyncio.sleep(PIECE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PIECE_SECONDS):
+                    await self._hurry.wait()
 
     async def _store(self, pieces: list[str]) -> None:
         """Retry with the same numbers until Redis answers: a repeat is a success. Raises Fenced."""

@@ -40,6 +40,7 @@ async def place_log(placing: Placing) -> bool:
     args += _counted([[key, value, log.SENT_TTL_SECONDS] for key, value in placing.sent.items()])
     turns = sorted(placing.base.turns.values(), key=lambda turn: turn.seq) if placing.with_turns else []
     args += _counted([[turn.turn_id, turn.seq, turn.user_id, turn.attempts + LOST_ATTEMPTS] for turn in turns])
+    args += _counted([[each.to_seq, each.member()] for each in placing.base.superseded])
     return bool(await batcher().submit("rebuild", script_keys, args))
 
 

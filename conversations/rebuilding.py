@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from . import keys, store
 from .archive_base import UNFINISHED, Base, QueuedTurn, load_base, source_of, take_epoch
-from .events import Entry, chain_after
+from .events import Entry, chain_after, encode_body
 from .faults import point
 from .models import Conversation, Event, Message, Turn
 from .placing import Placing, place_log
+from .superseding import Range
 from .threads import in_database
 
 TRIES = 20
@@ -110,17 +111,37 @@ def _plan(base: Base, old: OldLog, epoch: int) -> Placing:
         old=(old.epoch, old.seq),
     )
     known = _Known(base, [data for _, data in extras])
-    for entry, data in extras:
+    moved: dict[int, int] = {}
+    for old_entry, data in extras:
+        entry, private = _at_new_places(old_entry, data, old.private.get(old_entry.seq), moved)
         seq = known.seq_of(entry.kind, data)
         if seq is None and not known.is_over(data):
             seq = base.position.seq + len(plan.entries) + 1
-            _add(plan, entry._replace(seq=seq), data, old.private.get(entry.seq))
+            _add(plan, entry._replace(seq=seq), data, private)
+        if seq is not None:
+            moved[entry.seq] = seq
         if seq is not None and entry.kind == "message" and data.get("client_id"):
             key = keys.sent(str(base.row.pk), data["author"], data["client_id"])
             plan.sent[key] = f"{seq} {data['message_id']}"
     if plan.entries:
         _take_facts(base, old)
     return plan
+
+
+def _at_new_places(
+    entry: Entry, data: dict[str, Any], private: bytes | None, moved: dict[int, int]
+) -> tuple[Entry, bytes | None]:
+    """An entry that names others by their seq names them where they are now. ``data`` is changed with it."""
+    if entry.kind != "message.superseded":
+        return entry, private
+    if private:
+        facts = orjson.loads(private)
+        private = orjson.dumps(facts | {"asked": moved.get(facts["asked"], facts["asked"])})
+    places = {name: moved.get(data[name], data[name]) for name in ("from_seq", "to_seq")}
+    if all(data[name] == seq for name, seq in places.items()):
+        return entry, private
+    data |= places
+    return entry._replace(body=encode_body(entry.kind, data, at=orjson.loads(entry.body)["at"])), private
 
 
 def _after_common(base: Base, old: OldLog) -> list[Entry]:
@@ -153,7 +174,7 @@ class _Known:
                 (author, client_id): seq
                 for author, client_id, seq in by_client.values_list("author", "client_id", "seq")
             }
-            turns = Turn.objects.filter(pk__in={data["turn_id"] for data in part if data.get("turn_id")})
+            turns = Turn.objects.filter(pk__in={turn_id for data in part if (turn_id := _turn_of(data))})
             self._over |= {str(each) for each in turns.exclude(status__in=UNFINISHED).values_list("pk", flat=True)}
 
     def seq_of(self, kind: str, data: dict[str, Any]) -> int | None:
@@ -165,7 +186,12 @@ class _Known:
 
     def is_over(self, data: dict[str, Any]) -> bool:
         """Does this entry tell of a turn whose end the archive has? There is one answer only."""
-        return data.get("role") != "user" and data.get("turn_id") in self._over
+        return data.get("role") != "user" and _turn_of(data) in self._over
+
+
+def _turn_of(data: dict[str, Any]) -> str:
+    """The turn that an entry is about; an answer that is written anew gives way to its turn."""
+    return str(data.get("turn_id") or data.get("by") or "")
 
 
 def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | None) -> None:
@@ -176,6 +202,7 @@ def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | Non
     if entry.kind == "history.cleared":
         plan.cleared = entry.seq
         base.turns.clear()
+        base.superseded.clear()
         base.newest.clear()
         base.row.message_count = 0
         base.unread = dict.fromkeys(base.unread, 0)
@@ -188,6 +215,11 @@ def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | Non
             base.turns[turn_id] = QueuedTurn(turn_id, entry.seq, data["author"], 0)
     elif entry.kind in ("member.joined", "member.left"):
         _seat(base, entry, data)
+    elif entry.kind == "message.superseded":
+        again = orjson.loads(private) if private else {"asked": 0}
+        base.superseded.append(Range(data["from_seq"], data["to_seq"], entry.seq, data["by"], again["asked"]))
+        if private:
+            base.turns[data["by"]] = QueuedTurn(data["by"], again["asked"], again["user"], 0)
     elif entry.kind == "turn.started" and turn_id in base.turns:
         base.turns[turn_id].attempts = max(base.turns[turn_id].attempts, data["attempt"])
     elif entry.kind == "turn.finished":

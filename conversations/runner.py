@@ -198,14 +198,17 @@ class TurnRunner:
     async def _job(self, claimed: Claim, writer: PieceWriter) -> Job:
         """Return what is to be answered. Reading it may take long; the writer keeps the lease meanwhile."""
         conversation_id, seq = claimed.conversation_id, claimed.seq
+        said = await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq)))
+        # Whose words they are: the owner may have another's question answered anew.
+        speaker = said.author or claimed.user_id
         return Job(
             conversation_id=conversation_id,
             turn_id=claimed.turn_id,
             attempt=claimed.attempt,
             user_id=claimed.user_id,
-            username=await writer.guard(_patiently(claimed, lambda: _speaker(claimed))),
+            username=await writer.guard(_patiently(claimed, lambda: _name_in_company(claimed, speaker))),
             seq=seq,
-            text=await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq))),
+            text=said.content,
         )
 
     async def _run_and_finish(self, claimed: Claim) -> None:
@@ -290,9 +293,9 @@ def _finished(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
     return encode_body("turn.finished", data)
 
 
-async def _speaker(claimed: Claim) -> str:
-    """Return the name of whoever asks; empty where they are alone with the assistant."""
-    return await people.name(claimed.user_id) if len(claimed.members) > 1 else ""
+async def _name_in_company(claimed: Claim, user_id: str) -> str:
+    """Return the name of whoever speaks; empty where they are alone with the assistant."""
+    return await people.name(user_id) if len(claimed.members) > 1 else ""
 
 
 async def _patiently(claimed: Claim, read: Callable[[], Awaitable[T]]) -> T:

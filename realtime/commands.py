@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from conversations import control, devices, feed, keys, log, memberships, search, services, store
+from conversations import control, devices, feed, keys, log, memberships, search, services, store, versions
 from conversations.announce import tell_users
 from conversations.errors import Forbidden, InvalidMessage, UnknownCommand
 from conversations.events import time_text
@@ -237,6 +237,41 @@ async def _search(call: Call) -> dict[str, Any]:
         before=call.args.before or "",
         limit=call.args.limit,
     )
+async def _regenerate(call: Call) -> dict[str, Any]:
+    turn_id = await versions.regenerate_answer(
+        user_id=call.user_id,
+        device_id=call.device_id,
+        conversation_id=call.conversation_id,
+        message_id=call.args.message_id,
+        once=call.id,
+    )
+    call.node.runner.start_soon(call.conversation_id, turn_id, 0)
+    return {"turn_id": turn_id}
+
+
+async def _edit(call: Call) -> dict[str, Any]:
+    turn_id = await versions.edit_message(
+        user_id=call.user_id,
+        device_id=call.device_id,
+        conversation_id=call.conversation_id,
+        message_id=call.args.message_id,
+        content=call.args.content,
+        once=call.id,
+    )
+    call.node.runner.start_soon(call.conversation_id, turn_id, 0)
+    return {"turn_id": turn_id}
+
+
+async def _fork(call: Call) -> dict[str, Any]:
+    # As for a new conversation: a repeat after a crash goes on with the same one.
+    new_id = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
+    source, head = await versions.copy_conversation(
+        user_id=call.user_id, conversation_id=call.conversation_id, seq=call.args.seq, new_id=new_id
+    )
+    if source is not None:
+        await call.node.assistant.fork(source, new_id, head)
+    await versions.open_fork(user_id=call.user_id, new_id=new_id, seq=head)
+    return {"conversation_id": new_id}
 
 
 async def _list_devices(call: Call) -> dict[str, Any]:
@@ -318,6 +353,9 @@ HANDLERS: dict[str, Handler] = {
     "remove_member": _remove_member,
     "leave": _leave,
     "search": _search,
+    "regenerate": _regenerate,
+    "edit": _edit,
+    "fork": _fork,
     "list_devices": _list_devices,
     "revoke_device": _revoke_device,
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from langchain_core.messages import AIMessage
@@ -29,6 +29,13 @@ class Job:
     username: str
     seq: int
     text: str
+
+
+class Source(NamedTuple):
+    """The turn whose end another conversation goes on from."""
+
+    conversation_id: str
+    turn_id: str
 
 
 class Sink(Protocol):

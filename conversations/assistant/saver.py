@@ -1,7 +1,8 @@
 """Checkpoints in Redis: one script a write, refused unless the writer's attempt is the turn's current one.
 
-`config["configurable"]` names thread_id (the conversation), turn_id and attempt. A write without a turn_id
-is not fenced: tools and tests. Times to live are set in the same scripts. A saver serves one event loop.
+`config["configurable"]` names thread_id (the conversation), turn_id, attempt, and turn_seq (of the message that the
+turn answers). A write without a turn_id is not fenced: forks, tools and tests. Times to live are set in the same scripts.
+A saver serves one event loop.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 from redisvl.query import FilterQuery  # type: ignore[import-untyped]
 from redisvl.query.filter import FilterExpression, Num, Tag  # type: ignore[import-untyped]
 
+from conversations import keys as conversation_keys
 from conversations import store
 from conversations.faults import point
 
@@ -35,11 +37,17 @@ INDEX = "tether_checkpoints"
 KEEP_TURN_ENDS = 20
 LIST_LIMIT = 1000
 
+# What a checkpoint's metadata says of the attempt that wrote it.
+OF_ITS_TURN = {"turn_id", "attempt", "turn_seq", "ended", "thread_id", "checkpoint_id"}
+
 Name = tuple[str, str, str]  # thread, namespace, checkpoint id
 
 
 class HeadTurn(NamedTuple):
-    """The turn that the head checkpoint is of. ``seq``: its message's, 0 if unknown; ``ended``: broken off, closed."""
+    """The turn that the head checkpoint is of, empty in a fork that has had none.
+
+    ``seq``: its message's, 0 if unknown; ``ended``: broken off, closed.
+    """
 
     turn_id: str
     seq: int
@@ -165,10 +173,37 @@ class FencedRedisSaver(AsyncRedisSaver):
         ns, id_ = settled.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
         return await self._get(settled["thread_id"], ns, id_)
 
-    async def ahead(self, thread_id: str) -> HeadTurn | None:
-        """Return the turn that wrote the head, None without any checkpoint. Raises Unavailable."""
-        found = await run("checkpoint_head", [keys.heads(thread_id)], [keys.prefix(thread_id)])
+    async def abase_turn(self, config: RunnableConfig) -> HeadTurn | None:
+        """Return the turn whose checkpoint the head is, None where this turn starts from nothing.
+
+        Where this turn answers an older message anew, or the head belongs to what gave way, the head goes back to the
+        newest turn-end that is left of what was before, or away. Raises Fenced, Unavailable.
+        """
+        settled = config["configurable"]
+        thread_id, turn_id = settled["thread_id"], settled["turn_id"]
+        found = await run(
+            "checkpoint_base",
+            [
+                conversation_keys.turn(thread_id, turn_id),
+                keys.heads(thread_id),
+                keys.order(thread_id),
+                conversation_keys.superseded(thread_id),
+            ],
+            [settled["attempt"], turn_id, settled["turn_seq"], keys.prefix(thread_id)],
+        )
         return None if found is None else HeadTurn(found[0].decode(), found[1], found[2] != b"")
+
+    async def acopy_turn_end(self, thread_id: str, turn_id: str, target_id: str, seq: int) -> bool:
+        """Make the turn's end, if it is kept, the head of another thread, as of ``seq`` there. Raises Unavailable."""
+        names = await self._in_thread({"thread_id": thread_id, "checkpoint_ns": ""}, None, turn_id)
+        saved = await self._get(*names[0]) if names else None
+        if saved is None:
+            return False
+        config = _config(target_id, "", "")
+        config["configurable"]["turn_seq"] = seq
+        metadata = {name: value for name, value in saved.metadata.items() if name not in OF_ITS_TURN}
+        await self.aput(config, saved.checkpoint, cast(CheckpointMetadata, metadata), {})
+        return True
 
     async def _get(self, thread_id: str, ns: str, id_: str) -> CheckpointTuple | None:
         found = await run(
@@ -223,12 +258,13 @@ class FencedRedisSaver(AsyncRedisSaver):
                 left -= 1
                 yield saved
 
-    async def _in_thread(self, settled: dict[str, Any], below: int | None) -> list[Name]:
+    async def _in_thread(self, settled: dict[str, Any], below: int | None, turn_id: str | None = None) -> list[Name]:
         thread_id, ns, id_ = settled["thread_id"], settled.get("checkpoint_ns"), settled.get("checkpoint_id")
         with store.mapped_errors():
             highest = "+inf" if below is None else f"({below}"
             found = await store.client().zrevrangebyscore(keys.order(thread_id), highest, "-inf")
-        names = [member.decode().partition("|")[2].rpartition(":") for member in found]
+        turns = [member.decode().partition("|") for member in found]
+        names = [name.rpartition(":") for turn, _, name in turns if turn_id in (None, turn)]
         return [
             (thread_id, name, checkpoint_id)
             for name, _, checkpoint_id in names

@@ -23,7 +23,7 @@ from .answer import Limit
 from .between import read_between
 from .graph import build_graph
 from .models import explain, is_expected, make_model
-from .outcome import Drained, Job, Outcome, Sink, answer_of, done, ended, waiting
+from .outcome import Drained, Job, Outcome, Sink, Source, answer_of, done, ended, waiting
 from .saver import FencedRedisSaver, HeadTurn
 from .speakers import spoken
 
@@ -70,7 +70,7 @@ class Assistant:
         checkpoints are gone. Raises Drained, Fenced, Unavailable; cancelled, it stops at once and
         finished supersteps are kept.
         """
-        head = await self.saver.ahead(job.conversation_id)
+        head = await self.saver.abase_turn(_config(job))
         if head is not None and head.turn_id == job.turn_id:
             return await self._take_over(job, sink, answers or {})
         if head is not None:
@@ -133,6 +133,7 @@ class Assistant:
         Call it before the turn's finish, which gives up the fence. A second call changes nothing.
         Raises Fenced, Unavailable.
         """
+        head = await self.saver.abase_turn(_config(job))
         snapshot = await self.graph.aget_state(_config(job))
         metadata = _metadata(snapshot)
         mine = metadata.get("turn_id") == job.turn_id
@@ -143,7 +144,6 @@ class Assistant:
         if mine:
             update = _open_calls(snapshot)
         else:
-            head = await self.saver.ahead(job.conversation_id)
             update = [*(await self._since(job, head) if head else []), _said(job)]
         # An answer that came whole just before the end gives way to what was sent of it.
         answer = answer_of(snapshot.values) if mine and not snapshot.tasks else None
@@ -162,6 +162,13 @@ class Assistant:
             await self.saver.aprune_turn(conversation_id, turn_id)
         except Unavailable:
             logger.warning("assistant.prune_missed", conversation_id=conversation_id, turn_id=turn_id)
+
+    async def fork(self, source: Source, conversation_id: str, seq: int) -> bool:
+        """Let another conversation go on from a turn's end, if that is kept; else its transcript will do.
+
+        Raises Unavailable.
+        """
+        return await self.saver.acopy_turn_end(source.conversation_id, source.turn_id, conversation_id, seq)
 
     async def forget(self, conversation_id: str) -> None:
         """Drop every checkpoint of the conversation. Raises Unavailable."""

@@ -15,7 +15,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[10], 0, -1)) do
   local name = string.sub(member, string.find(member, '|', 1, true) + 1)
   redis.call('UNLINK', ARGV[5] .. name, ARGV[6] .. name)
 end
-redis.call('UNLINK', KEYS[9], KEYS[10])
+redis.call('UNLINK', KEYS[9], KEYS[10], superseded_key())
 redis.call('HSET', META, 'cleared', at.seq, 'count', 0, 'preview', '')
 -- A title made of what was said goes too; one that a person gave stays.
 local titles = redis.call('HMGET', META, 'title', 'first_words')

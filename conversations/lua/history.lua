@@ -21,4 +21,5 @@ local cleared = tonumber(redis.call('HGET', META, 'cleared')) or 0
 -- Is there anything below the stream that was not cleared?
 local first = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
 local first_seq = first and tonumber(string.match(first[1], '^%d+')) or at.seq + 1
-return { 'OK', messages, cleared, first_seq > cleared + 1 and first_seq > 1 and 1 or 0 }
+return { 'OK', messages, cleared, first_seq > cleared + 1 and first_seq > 1 and 1 or 0,
+  redis.call('EXISTS', superseded_key()) }

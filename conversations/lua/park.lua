@@ -7,5 +7,5 @@ local used = redis.call('HMGET', META, 'active_ms', 'brought_ms', 'born_ms')
 local last = math.max(tonumber(used[1]) or 0, tonumber(used[2]) or 0, tonumber(used[3]) or 0)
 if now_ms() - last < tonumber(ARGV[5]) then return 0 end
 redis.call('HSET', KEYS[8], ARGV[1], string.format('%d %d %s', at.epoch, at.seq, at.chain))
-redis.call('DEL', META, LOG, MEMBERS, READS, TURNS)
+redis.call('DEL', META, LOG, MEMBERS, READS, TURNS, superseded_key())
 return 1

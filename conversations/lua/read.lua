@@ -24,7 +24,7 @@ local function snapshot(reason)
   end
   local meta = redis.call('HMGET', META, 'title', 'topic', 'count')
   return { 'SNAPSHOT', reason, at.epoch, at.seq, at.chain, cleared, meta[1] or '', meta[2] or '', tonumber(meta[3]) or 0,
-    redis.call('HGETALL', MEMBERS), messages, unfinished_turns(tag) }
+    redis.call('HGETALL', MEMBERS), messages, unfinished_turns(tag), redis.call('EXISTS', superseded_key()) }
 end
 
 if not seq then return snapshot('new') end

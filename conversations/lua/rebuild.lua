@@ -2,7 +2,8 @@
 -- The old one must still be as the caller saw it. KEYS[8] parked, KEYS[9] erasing.
 -- ARGV: conversation, tag, old epoch and seq ('' both: none there), epoch, seq, chain, cleared, born_ms, then lists,
 -- each after its length: meta fields (name, value), members (user, role), reads (name, value),
--- entries (kind, body, private facts), sent keys (key, value, ttl), unfinished turns (id, seq, user, attempts).
+-- entries (kind, body, private facts), sent keys (key, value, ttl), unfinished turns (id, seq, user, attempts),
+-- what gave way (last seq, range).
 -- Returns 1, or 0 where the old log has moved on.
 local conversation_id, tag = ARGV[1], ARGV[2]
 local old = redis.call('HMGET', META, 'epoch', 'seq')
@@ -11,7 +12,7 @@ if redis.call('ZSCORE', KEYS[9], conversation_id) then return 0 end
 for _, turn_id in ipairs(redis.call('LRANGE', TURNS, 0, -1)) do
   redis.call('DEL', tag .. ':turn:' .. turn_id, tag .. ':pieces:' .. turn_id)
 end
-redis.call('DEL', META, LOG, MEMBERS, READS, TURNS)
+redis.call('DEL', META, LOG, MEMBERS, READS, TURNS, superseded_key())
 
 local index = 10
 local function take(width)
@@ -42,6 +43,7 @@ for _, turn in ipairs(take(4)) do
   redis.call('RPUSH', TURNS, turn[1])
   redis.call('ZADD', DUE, now, conversation_id)
 end
+for _, range in ipairs(take(2)) do redis.call('ZADD', superseded_key(), range[1], range[2]) end
 redis.call('HDEL', KEYS[8], conversation_id)
 mark_dirty(conversation_id, now)
 return 1

@@ -14,6 +14,11 @@ local function position(...)
   return { epoch = tonumber(found[2]), seq = tonumber(found[3]), chain = found[4] }, found
 end
 
+-- The key of what gave way to another answer or an edit.
+local function superseded_key()
+  return (string.gsub(META, ':meta:', ':superseded:', 1))
+end
+
 -- Add one entry to the stream alone. The body is opaque; the chain is a running hash of all bodies.
 local function add(at, kind, body, private)
   at.seq = at.seq + 1

@@ -10,6 +10,8 @@ import { cursorOf, relation } from "./protocol.js";
 // Entries that a reader sees as one quiet line between the messages.
 const NOTICES = new Set(["history.cleared", "topic.switched", "member.joined", "member.left", "turn.answered"]);
 
+export const isReplaced = ({ superseded_by: by }) => by !== undefined && by !== null;
+
 export class Conversation {
   title = "";
   topic = "";
@@ -21,6 +23,7 @@ export class Conversation {
   cursor = null;
   more = false; // the server has older messages than messages[0]
   live = false; // `opened` has come and nothing is known to be missing
+  showsReplaced = false; // the reader wants to see what gave way to another answer or an edit
   deleted = false;
   refused = null; // the error that `open` got
   reason = null; // why the last snapshot came
@@ -62,10 +65,10 @@ export class Conversation {
     this.more = more;
   }
 
-  /** Messages and notices as a reader meets them, superseded ones left out. */
+  /** Messages and notices as a reader meets them; superseded ones only where they are asked for. */
   lines() {
     const said = this.messages
-      .filter((message) => message.superseded_by === undefined || message.superseded_by === null)
+      .filter((message) => this.showsReplaced || !isReplaced(message))
       .map((message) => ({ kind: "message", seq: message.seq, message }));
     return [...said, ...this.notices].sort((a, b) => a.seq - b.seq);
   }
@@ -75,6 +78,16 @@ export class Conversation {
     const asked = this.messages.find((message) => message.turn_id === turnId && message.role === "user");
     const seat = this.members.find((member) => String(member.user_id) === String(userId));
     return !asked || !seat || seat.role === "owner" || String(asked.author) === String(userId);
+  }
+
+  /** What may be done with a message now: "regenerate", "edit", "fork". */
+  verbs(message, userId) {
+    if (!this.live || this.deleted || this.turns.size > 0) return [];
+    const verbs = ["fork"];
+    const isLast = message === this.messages.at(-1);
+    if (message.role === "assistant" && isLast && this.mayControl(message.turn_id, userId)) verbs.push("regenerate");
+    if (message.role === "user" && String(message.author) === String(userId) && !isReplaced(message)) verbs.push("edit");
+    return verbs;
   }
 
   #entry(frame) {
@@ -112,7 +125,7 @@ export class Conversation {
     },
     "message.superseded": ({ from_seq: from, to_seq: to, by }) => {
       for (const message of this.messages) {
-        if (message.seq >= from && message.seq <= to) message.superseded_by = by;
+        if (message.seq >= from && message.seq <= to) message.superseded_by ??= by; // the first one stays
       }
     },
     "history.cleared": (_, { seq }) => {

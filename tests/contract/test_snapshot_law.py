@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from conversations import services
+from conversations import services, versions
 from conversations.events import Entry, message_item, title_of
 from conversations.log import Snapshot
 from tests.archive_kit import Talk, finish_turn, new_talk, say, snapshot_of, start_turn, stream_of
@@ -45,6 +45,10 @@ def apply(state: Shown, entry: Entry) -> None:
             state["topic"] = data["topic"]
         case "history.cleared":
             state["messages"] = []
+        case "message.superseded":
+            for message in state["messages"]:
+                if data["from_seq"] <= message["seq"] <= data["to_seq"]:
+                    message.setdefault("superseded_by", data["by"])
 
 
 async def ask_and_answer(talk: Talk) -> None:
@@ -71,7 +75,26 @@ async def clear(talk: Talk) -> None:
     await services.clear_history(user_id=talk.user_id, conversation_id=talk.conversation_id, once="c")
 
 
-@pytest.mark.parametrize("act", [say, ask_and_answer, ask_and_wait, rename, switch, clear])
+async def regenerate(talk: Talk) -> None:
+    await ask_and_answer(talk)
+    for number in range(2):  # the second one leaves the first one's mark alone
+        answer = (await snapshot_of(talk)).messages[-1]
+        await versions.regenerate_answer(**of(talk), message_id=answer["message_id"], once=f"g{number}")
+        await finish_turn(await start_turn(talk), "another")
+
+
+async def edit(talk: Talk) -> None:
+    await regenerate(talk)
+    first = (await snapshot_of(talk)).messages[0]
+    await versions.edit_message(**of(talk), message_id=first["message_id"], content="else", once="e")
+    await start_turn(talk)
+
+
+def of(talk: Talk) -> dict[str, str]:
+    return {"user_id": talk.user_id, "device_id": "phone", "conversation_id": talk.conversation_id}
+
+
+@pytest.mark.parametrize("act", [say, ask_and_answer, ask_and_wait, rename, switch, clear, regenerate, edit])
 async def test_an_old_snapshot_and_the_events_give_a_fresh_one(act: Callable[[Talk], Awaitable[Any]]) -> None:
     talk = await new_talk()
     await say(talk)

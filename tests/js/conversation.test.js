@@ -302,3 +302,29 @@ test("those who asked and the owner may stop a turn, and whoever we do not know 
   );
   assert.equal(conversation.mayControl("another", "8"), true);
 });
+
+test("what gave way first keeps its mark, and is shown only where it is asked for", () => {
+  const conversation = live([message(1, "one"), message(2, "two"), message(3, "three")]);
+  const superseded = (seq, from, by) =>
+    event(seq, "message.superseded", { from_seq: from, to_seq: seq - 1, by });
+  const shown = () => conversation.lines().map((line) => line.message.content);
+  conversation.apply(superseded(4, 3, "turn"));
+  conversation.apply(superseded(5, 2, "edit"));
+  assert.deepEqual(shown(), ["one"]);
+  assert.deepEqual(conversation.messages.map((each) => each.superseded_by), [undefined, "edit", "turn"]);
+  conversation.showsReplaced = true;
+  assert.deepEqual(shown(), ["one", "two", "three"]);
+});
+
+test("a message offers what may be done with it while no turn is in flight", () => {
+  const conversation = live([
+    { ...message(1, "question"), author: "7" },
+    { ...message(2, "answer"), role: "assistant", author: "assistant" },
+  ]);
+  const [question, reply] = conversation.messages;
+  assert.deepEqual(conversation.verbs(question, "7"), ["fork", "edit"]);
+  assert.deepEqual(conversation.verbs(question, "8"), ["fork"]);
+  assert.deepEqual(conversation.verbs(reply, "7"), ["fork", "regenerate"]);
+  conversation.apply(started(3));
+  assert.deepEqual(conversation.verbs(reply, "7"), []);
+});

@@ -8,7 +8,7 @@ export class Actions {
   #client;
   #page;
 
-  /** page: {open() -> the open conversation, go(id), goHome()}. */
+  /** page: {open() -> the open conversation, go(id), goHome(), render()}. */
   constructor(client, page) {
     this.#client = client;
     this.#page = page;
@@ -74,6 +74,10 @@ export class Actions {
       const asked = { title: say("clear_title"), text: say("clear_text"), ok: say("clear_ok"), danger: true };
       if (await ask(asked)) await this.#client.command("clear_history", { conversation_id: id });
     },
+    replaced: async (conversation) => {
+      conversation.showsReplaced = !conversation.showsReplaced;
+      this.#page.render();
+    },
     delete: async ({ id, title }) => {
       await this.#client.command("delete", { conversation_id: id });
       this.#client.close(id);
@@ -92,6 +96,27 @@ export class Actions {
       toast(say("no_such_person", { username }));
     }
   }
+
+  /** Do something with one message of the open conversation. */
+  about(verb, message) {
+    const conversation = this.#page.open();
+    if (conversation) this.#try(() => this.#messageVerbs[verb](conversation, message));
+  }
+
+  #messageVerbs = {
+    regenerate: async ({ id }, { message_id }) => {
+      await this.#client.command("regenerate", { conversation_id: id, message_id });
+    },
+    edit: async ({ id }, { message_id, content }) => {
+      const asked = { title: say("edit_title"), text: say("edit_text"), label: say("edit_label"), ok: say("edit_ok") };
+      const given = await ask({ ...asked, value: content, long: true });
+      if (given) await this.#client.command("edit", { conversation_id: id, message_id, content: given });
+    },
+    fork: async ({ id }, { seq }) => {
+      const data = await this.#client.command("fork", { conversation_id: id, seq });
+      this.#page.go(data.conversation_id);
+    },
+  };
 
   restore(id) {
     return this.#try(async () => {

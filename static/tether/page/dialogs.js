@@ -8,8 +8,8 @@ const toastBox = find("#toast");
 let toastTimer = null;
 
 /** Ask and resolve to the text given (true where none was asked for), or null if the user would rather not. */
-export function ask({ title, text = "", label = "", value = "", ok, danger = false }) {
-  const field = find("#ask-value");
+export function ask({ title, text = "", label = "", value = "", ok, danger = false, long = false }) {
+  const [field, other] = long ? [find("#ask-long"), find("#ask-value")] : [find("#ask-value"), find("#ask-long")];
   write(find("#ask-title"), title);
   write(find("#ask-text"), text);
   write(find("#ask-label"), label);
@@ -17,6 +17,8 @@ export function ask({ title, text = "", label = "", value = "", ok, danger = fal
   find("#ask-ok").classList.toggle("danger", danger);
   for (const element of [field, find("#ask-label")]) element.hidden = !label;
   field.required = Boolean(label);
+  other.hidden = true;
+  other.required = false;
   field.value = value;
   dialog.returnValue = "";
   dialog.showModal();

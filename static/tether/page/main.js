@@ -35,10 +35,10 @@ const client = new Client({
   onChange: changed,
   onProblem: (error) => console.error(error),
 });
-const thread = new Thread(client);
+const thread = new Thread(client, (verb, message) => actions.about(verb, message));
 const composer = new Composer({ onSend, onTyping });
 new Search(client, pathOf);
-const actions = new Actions(client, { open, go: (id) => go(id), goHome: () => go(null) });
+const actions = new Actions(client, { open, go: (id) => go(id), goHome: () => go(null), render });
 
 function open() {
   return client.conversations.get(openId);

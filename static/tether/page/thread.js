@@ -1,5 +1,6 @@
 /** One conversation on the page: its lines, the answers being written, what waits to be sent. */
 
+import { isReplaced } from "../conversation.js";
 import { clone, find, reconcile, write } from "./dom.js";
 import { readQuestion } from "../question.js";
 import { toast } from "./dialogs.js";
@@ -20,8 +21,13 @@ export class Thread {
   #loading = false;
   #shown = null;
 
-  constructor(client) {
+  /** onVerb(verb, message): a button at a message was pressed. */
+  constructor(client, onVerb) {
     this.#client = client;
+    find("#lines").addEventListener("click", ({ target }) => {
+      const { verb } = target.dataset;
+      if (verb) onVerb(verb, target.closest("li").shows);
+    });
     thread.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#settle()).observe(thread);
     newest.addEventListener("click", () => this.toEnd());
@@ -45,6 +51,7 @@ export class Thread {
     const turns = [...conversation.turns.values()];
     const pending = this.#client.outbox.of(conversation.id);
     reconcile(find("#lines"), lines, this.#lines);
+    this.#renderVerbs(conversation);
     reconcile(find("#writing"), turns, this.#turns);
     reconcile(find("#pending"), pending, this.#pending);
     this.#renderTyping(conversation);
@@ -52,6 +59,17 @@ export class Thread {
     older.hidden = !conversation.more;
     this.#settle();
     if (conversation.more) this.#scrolled();
+  }
+
+  /** Apart from the messages themselves, since it changes with every turn. */
+  #renderVerbs(conversation) {
+    const userId = this.#client.userId;
+    for (const element of find("#lines").children) {
+      if (!element.shows) continue;
+      const verbs = conversation.verbs(element.shows, userId);
+      element.dataset.replaced = isReplaced(element.shows);
+      for (const button of element.querySelectorAll("[data-verb]")) button.hidden = !verbs.includes(button.dataset.verb);
+    }
   }
 
   #renderTyping(conversation) {

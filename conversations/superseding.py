@@ -1,0 +1,41 @@
+"""What was said and gave way to another answer or an edit: kept, marked, and left out of what the model is shown."""
+
+from typing import Any, NamedTuple
+
+from . import keys
+from .batching import batcher
+
+
+class Range(NamedTuple):
+    """Messages from one seq to another gave way at seq ``at`` to ``by``, a message or a turn.
+
+    ``asked`` is the message that this turn answers anew; 0 where a message was edited.
+    """
+
+    from_seq: int
+    to_seq: int
+    at: int
+    by: str
+    asked: int
+
+    def member(self) -> str:
+        """As it stands in the sorted set; supersede.lua writes the same."""
+        return " ".join(map(str, self))
+
+
+async def read_ranges(conversation_id: str, from_seq: int = 0) -> list[Range]:
+    """Return the ranges that reach to a seq or beyond it, in the order in which they came. Raises Unavailable."""
+    found = await batcher().command("ZRANGEBYSCORE", keys.superseded(conversation_id), from_seq, "+inf")
+    fields = [member.decode().split(" ") for member in found]
+    ranges = [Range(int(first), int(last), int(at), by, int(asked)) for first, last, at, by, asked in fields]
+    return sorted(ranges, key=lambda each: each.at)
+
+
+def mark(messages: list[dict[str, Any]], ranges: list[Range]) -> None:
+    """Put `superseded_by` on what gave way. What had given way already stays with what took its place first."""
+    for message in messages:
+        seq = message["seq"]
+        for each in ranges:
+            if each.from_seq <= seq <= each.to_seq:
+                message["superseded_by"] = each.by
+                break

@@ -1,0 +1,179 @@
+"""Where the model goes on from after an edit, another answer and a fork: through the real runner and graph."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from conversations import keys, store, turns, versions
+from conversations.assistant.service import Assistant
+from conversations.messages import append_draft, draft_message
+from conversations.runner import TurnRunner
+from tests.archive_kit import Talk, new_talk, snapshot_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEPT = {"user": 2, "assistant": 2}  # counts go on from a turn-end, and begin anew after a rebuilding
+
+
+class Desk:
+    """A conversation whose turns run here, one node's way."""
+
+    def __init__(self, talk: Talk, assistant: Assistant) -> None:
+        self.talk, self.assistant = talk, assistant
+        self.runner = TurnRunner("n1", assistant)
+
+    async def settle(self) -> None:
+        """Run what is queued, and return when nothing is."""
+        self.runner.start_soon(self.talk.conversation_id)
+        for task in list(self.runner._running.values()):
+            await task
+        assert await store.client().llen(keys.turns(self.talk.conversation_id)) == 0
+
+    async def ask(self, *texts: str) -> None:
+        for text in texts:
+            draft = draft_message(
+                user_id=self.talk.user_id,
+                device_id="phone",
+                client_id=uuid4().hex,
+                content=text,
+                respond=True,
+                if_seq=None,
+                retry=False,
+            )
+            await append_draft(self.talk.conversation_id, self.talk.user_id, "phone", draft)
+            await self.settle()
+
+    async def edit(self, index: int, content: str) -> None:
+        message = (await self.messages())[index]
+        await versions.edit_message(**self.by, message_id=message["message_id"], content=content, once=uuid4().hex)
+        await self.settle()
+
+    async def regenerate(self) -> None:
+        message = (await self.messages())[-1]
+        await versions.regenerate_answer(**self.by, message_id=message["message_id"], once=uuid4().hex)
+        await self.settle()
+
+    async def fork(self, index: int) -> "Desk":
+        new_id, seq = str(uuid4()), (await self.messages())[index]["seq"]
+        source, head = await versions.copy_conversation(
+            user_id=self.talk.user_id, conversation_id=self.talk.conversation_id, seq=seq, new_id=new_id
+        )
+        if source is not None:
+            await self.assistant.fork(source, new_id, head)
+        await versions.open_fork(user_id=self.talk.user_id, new_id=new_id, seq=head)
+        return Desk(Talk(new_id, self.talk.user_id), self.assistant)
+
+    @property
+    def by(self) -> dict[str, str]:
+        return {"user_id": self.talk.user_id, "device_id": "phone", "conversation_id": self.talk.conversation_id}
+
+    async def messages(self) -> list[dict[str, Any]]:
+        return (await snapshot_of(self.talk)).messages
+
+    async def state(self) -> dict[str, Any]:
+        config = {"configurable": {"thread_id": self.talk.conversation_id}}
+        return dict((await self.assistant.graph.aget_state(config)).values)
+
+    async def known(self) -> tuple[list[str], dict[str, int]]:
+        """Return what the model has before it, and the counts."""
+        state = await self.state()
+        return [message.text for message in state["messages"]], state["counts"]
+
+
+@pytest.fixture
+async def desk(settings: Any) -> Desk:
+    settings.SCRIPTED_DELAY_MS = 0
+    assistant = Assistant("scripted")
+    await assistant.start()
+    return Desk(await new_talk(), assistant)
+
+
+async def test_another_answer_starts_from_the_turn_end_before_its_question(desk: Desk) -> None:
+    await desk.ask("one", "two")
+    await desk.regenerate()
+    await desk.regenerate()
+    assert await desk.known() == (["one", "echo: one", "two", "echo: two"], KEPT)
+    await desk.ask("three")
+    assert (await desk.known())[0][-2:] == ["three", "echo: three"]
+    assert len((await desk.known())[0]) == 6
+
+
+async def test_the_first_answer_anew_starts_from_nothing(desk: Desk) -> None:
+    await desk.ask("one")
+    await desk.regenerate()
+    assert await desk.known() == (["one", "echo: one"], {"user": 1, "assistant": 1})
+
+
+async def test_an_edit_starts_from_the_turn_end_before_the_edited_message(desk: Desk) -> None:
+    await desk.ask("one", "two", "three")
+    await desk.edit(2, "two again")
+    assert await desk.known() == (["one", "echo: one", "two again", "echo: two again"], KEPT)
+    assert [each["content"] for each in await desk.messages() if "superseded_by" not in each] == (await desk.known())[0]
+
+
+async def test_an_edit_of_an_edit_never_goes_back_to_what_gave_way(desk: Desk) -> None:
+    await desk.ask("one", "two")
+    await desk.edit(0, "uno")
+    await desk.ask("due")
+    await desk.edit(-2, "dos")
+    assert await desk.known() == (["uno", "echo: uno", "dos", "echo: dos"], KEPT)
+
+
+async def test_without_a_kept_turn_end_the_transcript_rebuilds_what_was_before(desk: Desk) -> None:
+    await desk.ask("one", "two", "three")
+    await desk.assistant.forget(desk.talk.conversation_id)
+    await desk.edit(2, "two again")
+    await desk.assistant.forget(desk.talk.conversation_id)
+    await desk.regenerate()
+    assert (await desk.known())[0] == ["one", "echo: one", "two again", "echo: two again"]
+
+
+async def test_an_edit_further_back_than_the_kept_turn_ends_is_rebuilt(desk: Desk) -> None:
+    await desk.ask(*(str(number) for number in range(23)))
+    await desk.edit(4, "two again")
+    assert (await desk.known())[0] == ["0", "echo: 0", "1", "echo: 1", "two again", "echo: two again"]
+
+
+async def test_a_fork_goes_on_from_the_kept_turn_end(desk: Desk) -> None:
+    await desk.ask("one", "two")
+    copy = await desk.fork(1)
+    await copy.ask("three")
+    assert await copy.known() == (["one", "echo: one", "three", "echo: three"], KEPT)
+    assert (await desk.known())[0] == ["one", "echo: one", "two", "echo: two"]
+    await copy.regenerate()
+    assert (await copy.known())[0] == ["one", "echo: one", "three", "echo: three"]
+    await copy.edit(0, "uno")
+    assert (await copy.known())[0] == ["uno", "echo: uno"]
+
+
+async def test_a_fork_at_a_question_or_without_a_turn_end_is_rebuilt(desk: Desk) -> None:
+    await desk.ask("one", "two")
+    at_question = await desk.fork(2)
+    await at_question.ask("three")
+    assert (await at_question.known())[0] == ["one", "echo: one", "two", "three", "echo: three"]
+    await desk.assistant.forget(desk.talk.conversation_id)
+    at_answer = await desk.fork(1)
+    await at_answer.ask("three")
+    assert (await at_answer.known())[0] == ["one", "echo: one", "three", "echo: three"]
+
+
+async def test_an_answer_of_a_fork_is_written_anew_for_its_own_question(desk: Desk) -> None:
+    await desk.ask("one", "two")
+    copy = await desk.fork(3)
+    await copy.regenerate()
+    assert (await copy.known())[0] == ["one", "echo: one", "two", "echo: two"]
+
+
+async def test_a_turn_that_was_taken_over_before_its_first_step_starts_from_the_same_place(desk: Desk) -> None:
+    await desk.ask("one", "two")
+    message = (await desk.messages())[-1]
+    turn_id = await versions.regenerate_answer(**desk.by, message_id=message["message_id"], once="g")
+    claimed = await turns.claim(desk.talk.conversation_id, turn_id, 0, "n0")
+    assert isinstance(claimed, turns.Claim)
+    config = {"thread_id": desk.talk.conversation_id, "turn_id": turn_id, "attempt": 1, "turn_seq": claimed.seq}
+    first = await desk.assistant.saver.abase_turn({"configurable": config})
+    assert await desk.assistant.saver.abase_turn({"configurable": config}) == first
+    await turns.release(claimed)
+    await desk.settle()
+    assert await desk.known() == (["one", "echo: one", "two", "echo: two"], KEPT)
