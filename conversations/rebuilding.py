@@ -190,8 +190,8 @@ class _Known:
 
 
 def _turn_of(data: dict[str, Any]) -> str:
-    """The turn that an entry is about; an answer that is written anew gives way to its turn."""
-    return str(data.get("turn_id") or data.get("by") or "")
+    """The turn that an entry is about; of `message.superseded`, the one that answers anew (or the edited message)."""
+    return str(data["by"] if "from_seq" in data else data.get("turn_id") or "")
 
 
 def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | None) -> None:

@@ -25,6 +25,8 @@ FORK_TOGETHER = 100
 # Nobody sees a fork that is being made; one that was given up is erased after this.
 FORK_SECONDS = 600
 
+Item = dict[str, Any]  # a message as a history shows it
+
 
 async def regenerate_answer(*, user_id: str, device_id: str, conversation_id: str, message_id: str, once: str) -> str:
     """Ask for the last answer anew, and return the turn. Only for whom it was written, or the owner.
@@ -90,13 +92,14 @@ async def _supersede(
     return turn_id
 
 
-async def _find(conversation_id: str, message_id: str) -> dict[str, Any]:
+async def _find(conversation_id: str, message_id: str) -> Item:
     """Return the message as a history shows it. Raises InvalidMessage where this conversation has none by this id."""
     rows = Conversation.objects.filter(pk=conversation_id).values_list("archived_seq", flat=True)
     archived = await rows.afirst() or 0
     said = Message.objects.filter(message_id=message_id, conversation_id=conversation_id)
     seq = await said.values_list("seq", flat=True).afirst()
     before, more = (seq + 1 if seq else 0), True
+    page: list[Item]
     while more:
         page, more = await log.history(conversation_id, "", before_seq=before, limit=1 if seq else PAGE_MESSAGES)
         for each in reversed(page):
@@ -108,9 +111,10 @@ async def _find(conversation_id: str, message_id: str) -> dict[str, Any]:
     raise InvalidMessage("There is no such message in this conversation.")
 
 
-async def _asked(conversation_id: str, answer: dict[str, Any]) -> dict[str, Any]:
+async def _asked(conversation_id: str, answer: Item) -> Item:
     """Return the message that this one answers: by its turn, or else the one before it."""
     turn_id = answer.get("turn_id")
+    page: list[Item]
     again = [each for each in await read_ranges(conversation_id) if each.asked and each.by == turn_id]
     if again:
         page, _ = await log.history(conversation_id, "", before_seq=again[0].asked + 1, limit=1)

@@ -4,6 +4,7 @@ import asyncio
 from typing import NamedTuple
 from uuid import uuid4
 
+from asgiref.sync import sync_to_async
 from redis.asyncio import Redis
 
 from conversations import keys, log, services, store
@@ -11,7 +12,7 @@ from conversations.archive import Archiver
 from conversations.events import NO_CHAIN, Entry, chain_after, encode_body
 from conversations.log import Appended, Cursor, Page
 from conversations.messages import append_draft, draft_message
-from conversations.models import Event, User
+from conversations.models import Conversation, Event, Member, Message, Turn, User
 from conversations.turns import Claim, claim, finish
 
 Archived = list[tuple[int, str, str, bytes]]
@@ -58,6 +59,14 @@ async def _append(talk: Talk, content: str, *, respond: bool, retry: bool = Fals
         retry=retry,
     )
     return await append_draft(talk.conversation_id, talk.user_id, "phone", draft)
+
+
+async def lose_row(conversation_id: str) -> None:
+    """Set the database back to before it knew of a conversation; a deletion would erase the log too."""
+    for model in (Event, Message, Turn, Member):
+        await model._default_manager.filter(conversation=conversation_id).adelete()
+    row = Conversation.objects.filter(pk=conversation_id)
+    await sync_to_async(row._raw_delete)("default")
 
 
 async def archive_all() -> None:

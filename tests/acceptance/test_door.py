@@ -24,6 +24,9 @@ BUILT = {
     "rename": {"title": "x"},
     "mark_read": {"seq": 1},
     "set_draft": {"content": "x"},
+    "regenerate": {"message_id": str(uuid4())},
+    "edit": {"message_id": str(uuid4()), "content": "x"},
+    "fork": {"seq": 1},
     "leave": {},
     "invite": {"username": "mallory"},
     "remove_member": {"username": "alice"},
@@ -32,9 +35,6 @@ BUILT = {
     "answer": {"turn_id": str(uuid4()), "interrupt_id": "i1", "value": True},
 }
 LATER = {
-    "regenerate": {"message_id": str(uuid4())},
-    "edit": {"message_id": str(uuid4()), "content": "x"},
-    "fork": {"seq": 1},
     "export": {"format": "json"},
 }
 

@@ -15,6 +15,7 @@ from tests.archive_kit import (
     Talk,
     archive_all,
     finish_turn,
+    lose_row,
     new_talk,
     redis,
     replay,
@@ -394,7 +395,7 @@ async def test_adopting_a_log_takes_its_members() -> None:
     talk = await new_talk()
     guest = await invite(talk, await new_person())
     await archive_all()
-    await Conversation.objects.filter(pk=talk.conversation_id).adelete()
+    await lose_row(talk.conversation_id)
     await say(guest)
     await archive_all()
     assert await seats_of(talk) == {talk.user_id: "owner", guest.user_id: "member"}

@@ -17,6 +17,7 @@ from tests.archive_kit import (
     archive_all,
     bodies_in_archive,
     finish_turn,
+    lose_row,
     new_talk,
     redis,
     replay,
@@ -329,9 +330,7 @@ async def test_a_conversation_that_the_database_lost_is_adopted_with_its_message
     talk = await new_talk()
     await say(talk, 4)
     before = await stream_of(talk)
-    for model in (Event, Message, Member):
-        await model.objects.filter(conversation=talk.conversation_id).adelete()
-    await Conversation.objects.filter(pk=talk.conversation_id).adelete()
+    await lose_row(talk.conversation_id)
     await archive_all()
     assert await bodies_in_archive(talk) == before
     assert (await Member.objects.aget(conversation=talk.conversation_id)).role == "owner"
