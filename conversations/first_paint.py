@@ -59,6 +59,8 @@ def _members(conversation: Conversation) -> list[dict[str, Any]]:
     seats = Member.objects.filter(conversation=conversation, left_seq=None).order_by("joined_seq", "pk")
     found = seats.values_list("user_id", "user__username", "role")
     return [{"user_id": str(user_id), "username": username, "role": role} for user_id, username, role in found]
+
+
 def _marked(conversation: Conversation, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     mark(messages, [each for each in superseded_ranges(conversation) if each.at <= conversation.archived_seq])
     return messages

@@ -1,7 +1,7 @@
 """Saying something: check, append, announce, and queue the turn. And reading back what was said."""
 
 import os
-from itertools import count
+from itertools import count, pairwise
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -130,12 +130,14 @@ async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[st
     messages = messages[-TRANSCRIPT_MESSAGES:]
     authors = {message["author"] for message in messages if message["role"] == "user"}
     names = await people.names(authors) if len(authors) > 1 else {}
+    # A fork's messages have no turns, but what was answered was a question.
+    answered = {asked["seq"] for asked, answer in pairwise(messages) if answer["role"] == "assistant"}
     return [
         {
             "role": message["role"],
             "content": message["content"],
             "name": names.get(message["author"], ""),
-            "addressed": "turn_id" in message,
+            "addressed": "turn_id" in message or message["seq"] in answered,
         }
         for message in messages
     ]

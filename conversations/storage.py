@@ -51,6 +51,7 @@ KINDS = [
     Kind("queues", rf"{TAG}:(due|dirty|erase|erasing|parked)", "empty when nothing waits; one a partition"),
     Kind("feed", r"\{u:(?P<user>\d+)\}:(feed|feedmeta)", "newest 1,000; the user's deletion"),
     Kind("told", rf"\{{u:\d+\}}:told:{ID}", "a day", expires=True),
+    Kind("joined", rf"\{{u:\d+\}}:joined:{ID}", "a day", expires=True),
     Kind("command", r"\{u:\d+\}:command:.*", "24 h", expires=True),
     Kind("bucket", r"\{u:\d+\}:bucket:\w+", "when it is full again", expires=True),
     Kind("first", r"\{u:\d+\}:first", "seconds", expires=True),

@@ -4,7 +4,7 @@ Nothing is taken back: what gave way stays in the log, marked. Where the model g
 (lua/checkpoint_base.lua): a kept turn-end, else the transcript.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from django.conf import settings
@@ -129,12 +129,24 @@ async def _asked(conversation_id: str, answer: Item) -> Item:
     return said[0]
 
 
-async def copy_conversation(*, user_id: str, conversation_id: str, seq: int, new_id: str) -> tuple[Source | None, int]:
+class Copy(NamedTuple):
+    """A conversation that is being made. ``seq`` will be its head, once ``last`` (a body) is in it.
+
+    ``source``: the turn-end to go on from, if the last message is its answer.
+    """
+
+    conversation_id: str
+    seq: int
+    last: bytes
+    preview: str
+    source: Source | None
+
+
+async def copy_conversation(*, user_id: str, conversation_id: str, seq: int, new_id: str) -> Copy:
     """Copy what was said up to a seq into the new conversation ``new_id``, which stays hidden until `open_fork`.
 
-    Returns the turn-end to go on from, if the last message is its answer, and the copy's head. What had given way
-    by then is left out. May be repeated. Raises InvalidMessage beyond the head or before a clearing, Conflict while
-    a turn is in flight, TooLarge when the user has MAX_CONVERSATIONS_PER_USER.
+    What had given way by then is left out. May be repeated. Raises InvalidMessage beyond the head or before a
+    clearing, Conflict while a turn is in flight, TooLarge when the user has MAX_CONVERSATIONS_PER_USER.
     """
     head = (await log.heads([conversation_id])).get(conversation_id)
     if head is None or not 1 <= seq <= head.position.seq:
@@ -147,16 +159,18 @@ async def copy_conversation(*, user_id: str, conversation_id: str, seq: int, new
     await _prepare(user_id, conversation_id, new_id)
     bodies = [_copied(each) for each in said]
     copied = 0
-    while copied < len(said):
-        together = slice(copied, copied + FORK_TOGETHER)
+    while copied < len(said) - 1:
+        together = slice(copied, min(copied + FORK_TOGETHER, len(said) - 1))
         copied = await _add(new_id, copied, "", preview_of(said[together][-1]["content"]), bodies[together])
-    return _source(conversation_id, said, await read_ranges(conversation_id)), len(said)
+    source = _source(conversation_id, said, await read_ranges(conversation_id))
+    return Copy(new_id, len(said), bodies[-1], preview_of(said[-1]["content"]), source)
 
 
-async def open_fork(*, user_id: str, new_id: str, seq: int) -> None:
-    """Show the fork to its owner, whose feed is told. May be repeated."""
-    await Member.objects.aget_or_create(conversation_id=new_id, user_id=user_id, defaults={"read_seq": seq})
-    await _add(new_id, seq, user_id, "", [])
+async def open_fork(*, user_id: str, copy: Copy) -> None:
+    """Show the fork, whole now, to its owner, whose feed is told. May be repeated."""
+    new_id = copy.conversation_id
+    await _add(new_id, copy.seq - 1, user_id, copy.preview, [copy.last])
+    await Member.objects.aget_or_create(conversation_id=new_id, user_id=user_id, defaults={"read_seq": copy.seq})
     brief = await log.brief(new_id)
     data = {"conversation_id": new_id, "title": brief.title if brief else "", "topic": brief.topic if brief else ""}
     await feed.push(user_id, "conversation.created", data, head=0)
@@ -192,13 +206,13 @@ def _source(conversation_id: str, said: list[dict[str, Any]], ranges: list[Range
 
 async def _prepare(user_id: str, conversation_id: str, new_id: str) -> None:
     """Make the row and a log without members. The mark has both erased should nobody come to open them."""
+    if (made := await log.brief(new_id)) and made.members:
+        return  # open already: a repeat, whose result was lost
     mine = Member.objects.filter(user_id=user_id, left_seq=None)
     if await mine.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
         raise TooLarge("You have as many conversations as this server allows; delete some first.")
     brief = await log.brief(conversation_id)
     title, topic = (brief.title, brief.topic) if brief else ("", "")
-    if await Member.objects.filter(conversation_id=new_id).aexists():
-        return  # open already: a repeat, whose result was lost
     await Conversation.objects.aget_or_create(
         pk=new_id, defaults={"owner_id": user_id, "title": title, "topic": topic, "last_active_at": timezone.now()}
     )

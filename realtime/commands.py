@@ -237,6 +237,8 @@ async def _search(call: Call) -> dict[str, Any]:
         before=call.args.before or "",
         limit=call.args.limit,
     )
+
+
 async def _regenerate(call: Call) -> dict[str, Any]:
     turn_id = await versions.regenerate_answer(
         user_id=call.user_id,
@@ -265,12 +267,12 @@ async def _edit(call: Call) -> dict[str, Any]:
 async def _fork(call: Call) -> dict[str, Any]:
     # As for a new conversation: a repeat after a crash goes on with the same one.
     new_id = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
-    source, head = await versions.copy_conversation(
+    copy = await versions.copy_conversation(
         user_id=call.user_id, conversation_id=call.conversation_id, seq=call.args.seq, new_id=new_id
     )
-    if source is not None:
-        await call.node.assistant.fork(source, new_id, head)
-    await versions.open_fork(user_id=call.user_id, new_id=new_id, seq=head)
+    if copy.source is not None:
+        await call.node.assistant.fork(copy.source, new_id, copy.seq)
+    await versions.open_fork(user_id=call.user_id, copy=copy)
     return {"conversation_id": new_id}
 
 

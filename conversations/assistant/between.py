@@ -33,9 +33,10 @@ class Between(NamedTuple):
 async def read_between(conversation_id: str, head: HeadTurn, before_seq: int, *, has_company: bool) -> Between:
     """Return what was said after the head turn's message and before a seq, oldest first, but what its state holds.
 
-    What gave way is left out. Answers may stand behind that seq: who asks does not wait for them. The newest 40 messages
-    among the newest 400 entries, as far as the stream has them. In a log that was rebuilt since, places have moved, and an answer may come
-    twice. ``has_company``: people are named, and what they said to each other is marked. Raises Unavailable.
+    What gave way is left out. Answers may stand behind that seq: who asks does not wait for them. The newest 40
+    messages among the newest 400 entries, as far as the stream has them. In a log that was rebuilt since, places
+    have moved, and an answer may come twice. ``has_company``: people are named, and what they said to each other is
+    marked. Raises Unavailable.
     """
     if not head.seq or before_seq <= head.seq:
         return Between([], False)

@@ -1,8 +1,8 @@
 """Checkpoints in Redis: one script a write, refused unless the writer's attempt is the turn's current one.
 
 `config["configurable"]` names thread_id (the conversation), turn_id, attempt, and turn_seq (of the message that the
-turn answers). A write without a turn_id is not fenced: forks, tools and tests. Times to live are set in the same scripts.
-A saver serves one event loop.
+turn answers). A write without a turn_id is not fenced: forks, tools and tests. Times to live are set in the same
+scripts. A saver serves one event loop.
 """
 
 import asyncio

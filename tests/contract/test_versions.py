@@ -5,11 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from conversations import keys, log, services, storage, versions
+from conversations import control, keys, log, services, storage, versions
 from conversations.archive import Archiver
 from conversations.erasing import Eraser
 from conversations.errors import Conflict, Forbidden, InvalidMessage
-from conversations.models import Conversation, Turn
+from conversations.models import Conversation, Member, Turn
 from conversations.parking import park_rows
 from conversations.superseding import Range, mark
 from tests.archive_kit import Talk, archive_all, finish_turn, new_talk, redis, say, snapshot_of, start_turn
@@ -56,10 +56,10 @@ async def edit(talk: Talk, message_id: str, *, once: str = "e", user_id: str = "
 
 async def fork(talk: Talk, seq: int, new_id: str = "") -> Talk:
     new_id = new_id or str(uuid4())
-    _, head = await versions.copy_conversation(
+    copy = await versions.copy_conversation(
         user_id=talk.user_id, conversation_id=talk.conversation_id, seq=seq, new_id=new_id
     )
-    await versions.open_fork(user_id=talk.user_id, new_id=new_id, seq=head)
+    await versions.open_fork(user_id=talk.user_id, copy=copy)
     return Talk(new_id, talk.user_id)
 
 
@@ -125,6 +125,32 @@ async def test_anothers_message_cannot_be_edited_and_neither_can_an_answer() -> 
         await regenerate(talk, answer["message_id"], user_id=other.user_id)
 
 
+async def test_of_several_people_who_asked_and_the_owner_may_have_an_answer_written_anew() -> None:
+    talk, other, third = await answered_talk(), await new_talk(), await new_talk()
+    for member in (other, third):
+        await redis().hset(keys.members(talk.conversation_id), member.user_id, "member")
+    await ask(Talk(talk.conversation_id, other.user_id))
+    for user_id, once in ((other.user_id, "g1"), (talk.user_id, "g2")):
+        answer = (await messages_of(talk))[-1]
+        with pytest.raises(Forbidden):
+            await regenerate(talk, answer["message_id"], user_id=third.user_id)
+        await regenerate(talk, answer["message_id"], once=once, user_id=user_id)
+        claimed = await start_turn(talk)
+        assert claimed.user_id == user_id
+        await finish_turn(claimed, "better")
+
+
+async def test_the_turn_of_an_edit_is_cancelled_by_whoever_edited() -> None:
+    talk, other = await answered_talk(), await new_talk()
+    await redis().hset(keys.members(talk.conversation_id), other.user_id, "member")
+    mine = (await messages_of(talk))[0]
+    await edit(talk, mine["message_id"])
+    about = {"conversation_id": talk.conversation_id, "device_id": "phone", "once": "c"}
+    with pytest.raises(Forbidden):
+        await control.cancel_turn(**about, user_id=other.user_id)
+    await control.cancel_turn(**about, user_id=talk.user_id)
+
+
 async def test_what_is_no_message_here_is_refused() -> None:
     talk, other = await answered_talk(), await answered_talk()
     elsewhere = (await messages_of(other))[0]["message_id"]
@@ -183,6 +209,19 @@ async def test_a_fork_at_what_gave_way_shows_the_talk_as_it_was_then() -> None:
     assert [content for content, _ in await marks(new)] == ["in other words", "new"]
 
 
+async def test_a_fork_that_the_archiver_met_half_made_has_its_owner() -> None:
+    talk, new_id = await answered_talk(2), str(uuid4())
+    copy = await versions.copy_conversation(
+        user_id=talk.user_id, conversation_id=talk.conversation_id, seq=8, new_id=new_id
+    )
+    await archive_all()
+    await versions.open_fork(user_id=talk.user_id, copy=copy)
+    await Member.objects.filter(conversation=new_id).adelete()  # as if the node had died there
+    await archive_all()
+    items = (await services.list_conversations(user_id=talk.user_id))["items"]
+    assert [item["role"] for item in items if item["conversation_id"] == new_id] == ["owner"]
+
+
 async def test_a_repeated_fork_is_one_conversation() -> None:
     talk, new_id = await answered_talk(), str(uuid4())
     await fork(talk, 3, new_id)
@@ -233,7 +272,8 @@ async def test_a_lost_redis_still_answers_anew_what_was_asked() -> None:
     assert ((await start_turn(talk)).turn_id, (await messages_of(talk))[-1]["superseded_by"]) == (turn_id, turn_id)
 
 
-async def test_a_log_that_is_rebuilt_at_other_places_marks_the_same_messages() -> None:
+async def set_apart() -> Talk:
+    """Return a talk whose log and archive have gone different ways after the first answer."""
     talk = await answered_talk()
     await archive_all()
     old_redis = (
@@ -245,6 +285,23 @@ async def test_a_log_that_is_rebuilt_at_other_places_marks_the_same_messages() -
     await redis().delete(keys.log(talk.conversation_id), keys.meta(talk.conversation_id))
     await redis().restore(keys.log(talk.conversation_id), 0, old_redis[0])
     await redis().hset(keys.meta(talk.conversation_id), mapping=old_redis[1])
+    return talk
+
+
+async def test_a_log_that_is_rebuilt_at_other_places_still_answers_anew_what_was_asked() -> None:
+    talk = await set_apart()
+    await ask(talk, "only in the log")
+    turn_id = await regenerate(talk, (await messages_of(talk))[-1]["message_id"])
+    assert await Archiver("test").run_once() >= 0
+    await archive_all()
+    claimed, said = await start_turn(talk), await messages_of(talk)
+    asked = [each["seq"] for each in said if each["role"] == "user"][-1]
+    assert (claimed.turn_id, claimed.seq, claimed.user_id) == (turn_id, asked, talk.user_id)
+    assert (await Turn.objects.aget(pk=turn_id)).seq == asked
+
+
+async def test_a_log_that_is_rebuilt_at_other_places_marks_the_same_messages() -> None:
+    talk = await set_apart()
     await ask(talk, "only in the log")
     await regenerate(talk, (await messages_of(talk))[-1]["message_id"])
     await finish_turn(await start_turn(talk), "better")

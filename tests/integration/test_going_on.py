@@ -5,9 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from conversations import keys, store, turns, versions
+from conversations import control, keys, memberships, store, turns, versions
 from conversations.assistant.service import Assistant
+from conversations.assistant.speakers import OVERHEARD
 from conversations.messages import append_draft, draft_message
+from conversations.models import User
 from conversations.runner import TurnRunner
 from tests.archive_kit import Talk, new_talk, snapshot_of
 
@@ -32,17 +34,20 @@ class Desk:
 
     async def ask(self, *texts: str) -> None:
         for text in texts:
-            draft = draft_message(
-                user_id=self.talk.user_id,
-                device_id="phone",
-                client_id=uuid4().hex,
-                content=text,
-                respond=True,
-                if_seq=None,
-                retry=False,
-            )
-            await append_draft(self.talk.conversation_id, self.talk.user_id, "phone", draft)
+            await self.say(text, respond=True)
             await self.settle()
+
+    async def say(self, text: str, *, respond: bool = False) -> None:
+        draft = draft_message(
+            user_id=self.talk.user_id,
+            device_id="phone",
+            client_id=uuid4().hex,
+            content=text,
+            respond=respond,
+            if_seq=None,
+            retry=False,
+        )
+        await append_draft(self.talk.conversation_id, self.talk.user_id, "phone", draft)
 
     async def edit(self, index: int, content: str) -> None:
         message = (await self.messages())[index]
@@ -56,12 +61,12 @@ class Desk:
 
     async def fork(self, index: int) -> "Desk":
         new_id, seq = str(uuid4()), (await self.messages())[index]["seq"]
-        source, head = await versions.copy_conversation(
+        copy = await versions.copy_conversation(
             user_id=self.talk.user_id, conversation_id=self.talk.conversation_id, seq=seq, new_id=new_id
         )
-        if source is not None:
-            await self.assistant.fork(source, new_id, head)
-        await versions.open_fork(user_id=self.talk.user_id, new_id=new_id, seq=head)
+        if copy.source is not None:
+            await self.assistant.fork(copy.source, new_id, copy.seq)
+        await versions.open_fork(user_id=self.talk.user_id, copy=copy)
         return Desk(Talk(new_id, self.talk.user_id), self.assistant)
 
     @property
@@ -156,6 +161,50 @@ async def test_a_fork_at_a_question_or_without_a_turn_end_is_rebuilt(desk: Desk)
     at_answer = await desk.fork(1)
     await at_answer.ask("three")
     assert (await at_answer.known())[0] == ["one", "echo: one", "three", "echo: three"]
+
+
+async def test_an_answer_anew_that_was_cancelled_before_it_began_leaves_the_question(desk: Desk) -> None:
+    await desk.ask("one", "two")
+    message = (await desk.messages())[-1]
+    await versions.regenerate_answer(**desk.by, message_id=message["message_id"], once="g")
+    await control.cancel_turn(**desk.by, once="c")
+    await desk.ask("three")
+    assert (await desk.known())[0] == ["one", "echo: one", "two", "three", "echo: three"]
+
+
+async def test_what_was_said_without_asking_and_gave_way_to_an_edit_is_not_told(desk: Desk) -> None:
+    await desk.ask("one")
+    await desk.say("never mind")
+    await desk.edit(-1, "two")
+    assert (await desk.known())[0] == ["one", "echo: one", "two", "echo: two"]
+
+
+async def test_the_owner_has_anothers_question_answered_anew_as_theirs(desk: Desk) -> None:
+    guest = await User.objects.acreate(username="gus")
+    about = {"user_id": desk.talk.user_id, "conversation_id": desk.talk.conversation_id}
+    await memberships.invite_member(**about, username="gus", once="i")
+    await Desk(Talk(desk.talk.conversation_id, str(guest.pk)), desk.assistant).ask("one")
+    await desk.regenerate()
+    assert [message.name for message in (await desk.state())["messages"]] == ["gus", None]
+
+
+async def test_a_fork_of_several_peoples_talk_knows_what_was_asked(desk: Desk) -> None:
+    guest = await User.objects.acreate(username="gus")
+    about = {"user_id": desk.talk.user_id, "conversation_id": desk.talk.conversation_id}
+    await memberships.invite_member(**about, username="gus", once="i")
+    await desk.ask("one")
+    await Desk(Talk(desk.talk.conversation_id, str(guest.pk)), desk.assistant).ask("two")
+    await desk.say("not to you")
+    copy = await desk.fork(-1)
+    await copy.ask("three")
+    asked = [message for message in (await copy.state())["messages"] if message.type == "human"]
+    overheard = [bool(message.additional_kwargs.get(OVERHEARD)) for message in asked]
+    assert list(zip([each.text for each in asked], overheard, strict=True)) == [
+        ("one", False),
+        ("two", False),
+        ("not to you", True),
+        ("three", False),
+    ]
 
 
 async def test_an_answer_of_a_fork_is_written_anew_for_its_own_question(desk: Desk) -> None:
