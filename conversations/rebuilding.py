@@ -216,7 +216,7 @@ def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | Non
     elif entry.kind in ("member.joined", "member.left"):
         _seat(base, entry, data)
     elif entry.kind == "message.superseded":
-        again = orjson.loads(private) if private else {"asked": 0}
+        again: dict[str, Any] = orjson.loads(private) if private else {"asked": 0}
         base.superseded.append(Range(data["from_seq"], data["to_seq"], entry.seq, data["by"], again["asked"]))
         if private:
             base.turns[data["by"]] = QueuedTurn(data["by"], again["asked"], again["user"], 0)

@@ -201,7 +201,7 @@ def _source(conversation_id: str, said: list[dict[str, Any]], ranges: list[Range
     again = {each.asked for each in ranges if each.by == turn_id}
     asked = said[-2]
     follows = asked.get("turn_id") == turn_id or asked["seq"] in again
-    return Source(conversation_id, turn_id) if follows else None
+    return Source(conversation_id, turn_id, answer["status"] == "complete") if follows else None
 
 
 async def _prepare(user_id: str, conversation_id: str, new_id: str) -> None:

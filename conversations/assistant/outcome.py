@@ -32,10 +32,11 @@ class Job:
 
 
 class Source(NamedTuple):
-    """The turn whose end another conversation goes on from."""
+    """The turn whose end another conversation goes on from. ``is_whole``: it was not cut short."""
 
     conversation_id: str
     turn_id: str
+    is_whole: bool
 
 
 class Sink(Protocol):

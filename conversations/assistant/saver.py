@@ -31,6 +31,7 @@ from conversations.faults import point
 
 from . import keys
 from .fence import run, run_fenced, ttl_ms
+from .outcome import Source
 from .serializer import SafeSerializer
 
 INDEX = "tether_checkpoints"
@@ -193,11 +194,14 @@ class FencedRedisSaver(AsyncRedisSaver):
         )
         return None if found is None else HeadTurn(found[0].decode(), found[1], found[2] != b"")
 
-    async def acopy_turn_end(self, thread_id: str, turn_id: str, target_id: str, seq: int) -> bool:
-        """Make the turn's end, if it is kept, the head of another thread, as of ``seq`` there. Raises Unavailable."""
-        names = await self._in_thread({"thread_id": thread_id, "checkpoint_ns": ""}, None, turn_id)
+    async def acopy_turn_end(self, source: Source, target_id: str, seq: int) -> bool:
+        """Make the turn's end, if it is kept, the head of another thread, as of ``seq`` there. Raises Unavailable.
+
+        A turn that was cut short where nobody ran it has no end, only a last step: what it said is not in there.
+        """
+        names = await self._in_thread({"thread_id": source.conversation_id, "checkpoint_ns": ""}, None, source.turn_id)
         saved = await self._get(*names[0]) if names else None
-        if saved is None:
+        if saved is None or not (source.is_whole or cast(dict[str, Any], saved.metadata).get("ended")):
             return False
         config = _config(target_id, "", "")
         config["configurable"]["turn_seq"] = seq

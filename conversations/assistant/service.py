@@ -168,7 +168,7 @@ class Assistant:
 
         Raises Unavailable.
         """
-        return await self.saver.acopy_turn_end(source.conversation_id, source.turn_id, conversation_id, seq)
+        return await self.saver.acopy_turn_end(source, conversation_id, seq)
 
     async def forget(self, conversation_id: str) -> None:
         """Drop every checkpoint of the conversation. Raises Unavailable."""

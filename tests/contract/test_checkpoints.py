@@ -11,6 +11,7 @@ from langgraph.types import Interrupt
 from conversations import keys as conversation_keys
 from conversations import store
 from conversations.assistant import keys
+from conversations.assistant.outcome import Source
 from conversations.assistant.saver import KEEP_TURN_ENDS, FencedRedisSaver
 from conversations.errors import Fenced, Unavailable
 
@@ -36,9 +37,9 @@ class Thread:
     async def claim(self, turn_id, attempt=1):
         await store.client().hset(conversation_keys.turn(self.id, turn_id), "attempt", attempt)
 
-    async def put(self, value, turn_id=None, attempt=1):
+    async def put(self, value, turn_id=None, attempt=1, **more):
         checkpoint = {**empty_checkpoint(), "channel_values": {"messages": [HumanMessage(value, id="1")]}}
-        config = self.config(turn_id, attempt, **({"checkpoint_id": self.head} if self.head else {}))
+        config = self.config(turn_id, attempt, **({"checkpoint_id": self.head} if self.head else {}), **more)
         saved = await self.saver.aput(config, checkpoint, {"source": "loop", "step": 1}, {})
         self.head = saved["configurable"]["checkpoint_id"]
         return saved
@@ -183,6 +184,19 @@ async def test_a_turn_that_waited_and_was_ended_leaves_no_key_for_ever_and_no_wr
     await thread.saver.aprune_turn(thread.id, "turn-1")
     assert -1 not in await thread.lives()
     assert await store.client().keys(f"*checkpoint_writes:{thread.id}*") == []
+
+
+@pytest.mark.parametrize(("is_whole", "ended", "is_copied"), [(True, "", 1), (False, "cancelled", 1), (False, "", 0)])
+async def test_another_thread_goes_on_from_a_turns_end_and_never_from_its_middle(thread, is_whole, ended, is_copied):
+    await thread.claim("turn-1")
+    await thread.put("one", "turn-1")
+    await thread.put("two", "turn-1", ended=ended)
+    await thread.put("three")
+    copy = Thread(thread.saver)
+    assert await thread.saver.acopy_turn_end(Source(thread.id, "turn-1", is_whole), copy.id, 7) == is_copied
+    assert await copy.newest() == ("two" if is_copied else None)
+    head = await thread.saver.abase_turn(copy.config("turn-9", turn_seq=8))
+    assert head == (("", 7, False) if is_copied else None)
 
 
 async def test_pruning_keeps_a_turns_last_checkpoint_only(thread):
