@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessageChunk, ToolCall
 from langchain_core.outputs import ChatGenerationChunk
 
 from conversations import keys, store
+from conversations.assistant.given import read_given
 from conversations.assistant.models import Models
 from conversations.assistant.service import Assistant, Job
 
@@ -49,9 +50,10 @@ class Talk:
     async def claim(self, text="", job=None):
         """Return a new turn's job, or the next attempt at ``job``."""
         if job is None:
-            job = Job(self.conversation_id, str(uuid4()), 0, "1", "ada", self.seq, text)
+            job = Job(self.conversation_id, str(uuid4()), 0, "1", "", self.seq, text)
             self.seq += 2
-        job = replace(job, attempt=job.attempt + 1)
+        await store.client().set(keys.wishes(job.user_id), "", nx=True)  # so that nobody asks the database
+        job = replace(job, attempt=job.attempt + 1, given=await read_given(job.conversation_id, job.user_id))
         await store.client().hset(keys.turn(job.conversation_id, job.turn_id), "attempt", job.attempt)
         return job
 

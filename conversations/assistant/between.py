@@ -13,7 +13,7 @@ from conversations import keys as conversation_keys
 from conversations import people
 from conversations.batching import batcher
 
-from .saver import HeadTurn
+from .given import HeadTurn
 from .speakers import spoken
 
 KINDS = {b"message", b"message.superseded", b"turn.finished"}

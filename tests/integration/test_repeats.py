@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from conversations import keys, log
+from conversations.assistant.given import read_given
 from conversations.assistant.outcome import Job
 from conversations.errors import Forbidden, InvalidMessage
 from conversations.log import Cursor
@@ -68,7 +69,8 @@ async def test_clearing_again_leaves_what_was_said_and_thought_since(is_kept: bo
 
     async def go_on() -> None:
         await say(talk, text="new")
-        job = Job(talk.conversation_id, str(uuid4()), 1, talk.user_id, "ana", 4, "and?")
+        given = await read_given(talk.conversation_id, talk.user_id)
+        job = Job(talk.conversation_id, str(uuid4()), 1, talk.user_id, "ana", 4, "and?", given)
         await redis().hset(keys.turn(job.conversation_id, job.turn_id), "attempt", 1)
         await assistant.run(job, Heard(), load_transcript=no_transcript)
 
