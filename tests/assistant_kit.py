@@ -52,12 +52,16 @@ class Talk:
         if job is None:
             job = Job(self.conversation_id, str(uuid4()), 0, "1", "", self.seq, text)
             self.seq += 2
-        await store.client().set(keys.wishes(job.user_id), "", nx=True)  # so that nobody asks the database
-        job = replace(job, attempt=job.attempt + 1, given=await read_given(job.conversation_id, job.user_id))
+        job = await self._given(replace(job, attempt=job.attempt + 1))
         await store.client().hset(keys.turn(job.conversation_id, job.turn_id), "attempt", job.attempt)
         return job
 
+    async def _given(self, job):
+        await store.client().set(keys.wishes(job.user_id), "", nx=True)  # so that nobody asks the database
+        return replace(job, given=await read_given(job.conversation_id, job.user_id))
+
     async def run(self, job, heard=None, answers=None):
+        job = await self._given(job)
         return await self.assistant.run(job, heard or Heard(), load_transcript=self.load_transcript, answers=answers)
 
     async def say(self, text):

@@ -5,9 +5,9 @@ import asyncio
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError
+from django.db import OperationalError
 
-from conversations import keys, log, messages, people, services, store, turns
+from conversations import keys, log, memberships, messages, services, store, turns, wishes
 from conversations.archive import Archiver
 from conversations.assistant import keys as assistant_keys
 from conversations.assistant import tending
@@ -128,6 +128,7 @@ async def test_a_turn_that_ended_without_its_graph_is_part_of_the_next_ones_cont
         finished=encode_body("turn.finished", {"turn_id": draft_id, "status": "cancelled"}),
         preview="",
         usage={},
+        status="cancelled",
     )
     room.runner._draining = False
     await room.say("three")
@@ -204,7 +205,7 @@ async def test_wishes_are_the_owners_and_come_back_with_a_lost_log():
 
 async def test_a_change_in_the_admin_is_known_to_the_next_turn():
     room = await make_room()
-    assert (await people.find_person(room.user_id)).instructions == ""
+    assert await wishes.find_wishes(room.user_id) == ""
 
     def change():
         user = User.objects.get(pk=room.user_id)
@@ -212,17 +213,17 @@ async def test_a_change_in_the_admin_is_known_to_the_next_turn():
         user.save()
 
     await sync_to_async(change)()
-    assert await people.find_person(room.user_id) == ("ada", "Use metres.")
-    assert 0 < await store.client().ttl(keys.person(room.user_id)) <= people.KEPT_SECONDS
+    assert await wishes.find_wishes(room.user_id) == "Use metres."
+    assert 0 < await store.client().ttl(keys.wishes(room.user_id)) <= wishes.KEPT_SECONDS
 
 
 async def test_a_database_that_does_not_answer_costs_the_instructions_and_not_the_turn(monkeypatch):
     room = await make_room()
 
     def fail(*_, **__):
-        raise DatabaseError
+        raise OperationalError
 
-    monkeypatch.setattr(people.User.objects, "filter", fail)
+    monkeypatch.setattr(wishes.User.objects, "filter", fail)
     await room.say("hello")
     assert await room.answer() == "echo: hello"
 
@@ -268,6 +269,31 @@ async def test_the_commands_say_and_set_what_the_assistant_is_asked(settings):
     with pytest.raises(InvalidMessage, match="does not offer that model"):
         await person.ask("set_assistant", model="third")
     assert (await person.ask("set_assistant", model=""))["model"] == "told"
+
+
+# -- tools that ask the log
+
+
+async def test_a_search_finds_what_was_said_elsewhere_and_not_the_question_itself():
+    room = await make_room([("search_my_conversations", {"query": "GREEN boat"})], "it leaks", "title")
+    elsewhere = await Room(room.assistant, await User.objects.aget(username="ada")).open()
+    await elsewhere.say("the green boats leak", respond=False)
+    await room.say("what about my green boat?")
+    assert room.model.prompt(1)[-1] == "- the green boats leak"
+
+
+async def test_what_is_one_persons_own_is_not_told_where_others_read_the_answer():
+    calls = [("search_my_conversations", {"query": "boat"}), ("recall", {})]
+    room = await make_room(calls, "I do not know", "title")
+    elsewhere = await Room(room.assistant, await User.objects.aget(username="ada")).open()
+    await elsewhere.say("my secret boat", respond=False)
+    await User.objects.acreate(username="bob")
+    await memberships.invite_member(user_id=room.user_id, conversation_id=room.id, username="bob", once="i1")
+    await room.say("what about my boat?")
+    assert room.model.tools == ["current_time", "search_my_conversations", "approve"]
+    told = sorted(room.model.prompt(1)[-2:])
+    assert told == ["Nothing was found.", "This can only be used where the person is alone with you."]
+    assert room.model.prompt(1)[1] == "ada: what about my boat?"
 
 
 # -- beside the turns

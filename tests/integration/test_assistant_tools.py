@@ -4,14 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from django.utils import timezone
 
 from conversations import store
 from conversations.assistant import memory, tools
 from conversations.assistant.memory import MemoryStore
-from conversations.assistant.turn_context import TurnContext
 from conversations.errors import StartRefused
-from conversations.models import Conversation, Member, Message, User
 from tests.assistant_kit import Heard, told_talk, until
 
 
@@ -149,44 +146,3 @@ async def test_what_was_told_in_one_conversation_is_known_in_another():
     other = await told_talk([("recall", {})], "the cello")
     await other.say("what do I play?")
     assert other.model.prompt()[-1] == "plays the cello"
-
-
-# -- search
-
-
-def _conversation(owner, title, texts, **more):
-    row = Conversation.objects.create(owner=owner, title=title, last_active_at=timezone.now(), **more)
-    Member.objects.create(conversation=row, user=owner)
-    for seq, text in enumerate(texts, start=1):
-        Message.objects.create(
-            conversation=row,
-            seq=seq,
-            message_id=f"00000000-0000-4000-8000-{row.pk.int % 10**6:06d}{seq:06d}",
-            role="user",
-            author=str(owner.pk),
-            content=text,
-            at=timezone.now(),
-        )
-    return row
-
-
-@pytest.mark.database
-@pytest.mark.django_db(transaction=True)
-async def test_a_search_finds_only_what_is_the_askers_and_was_not_erased():
-    def make():
-        ada, bob = User.objects.create(username="ada"), User.objects.create(username="bob")
-        _conversation(ada, "boats", ["the green boat leaks", "喜欢北京烤鸭"])
-        _conversation(ada, "cleared", ["an old green boat"], cleared_seq=5)
-        _conversation(ada, "gone", ["a deleted green boat"], status="deleted")
-        _conversation(bob, "secret", ["bob's green boat"])
-        return str(ada.pk)
-
-    from asgiref.sync import sync_to_async
-
-    user_id = await sync_to_async(make)()
-    talk = await told_talk([("search_my_conversations", {"query": "GREEN boat"})], "it leaks")
-    job = replace(await talk.claim("what about my boat?"), user_id=user_id)
-    await talk.run(job)
-    assert talk.model.prompt()[-1] == "- the green boat leaks"
-    scope = tools.Scope(TurnContext(user_id=user_id), None)
-    assert await tools.run_tool(tools.REGISTRY["search_my_conversations"], {"query": "烤鸭"}, scope) == "- 喜欢北京烤鸭"
