@@ -201,8 +201,17 @@ CHAT_MODEL = env.str("CHAT_MODEL", default="scripted")
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=6)
 MAX_TURNS = env.int("MAX_TURNS", default=200)
 CHECKPOINT_TTL_DAYS = env.float("CHECKPOINT_TTL_DAYS", default=30)
-# A dotted path to another StateGraph with a `messages` state; empty: ours.
-ASSISTANT_GRAPH = env.str("ASSISTANT_GRAPH", default="")
+# What a conversation may choose besides CHAT_MODEL, and who answers where the chosen one cannot, in order.
+CHAT_MODELS: list[str] = [each for each in env.list("CHAT_MODELS", default=[]) if each]
+CHAT_FALLBACKS: list[str] = [each for each in env.list("CHAT_FALLBACKS", default=[]) if each]
+CHAT_RETRIES = env.int("CHAT_RETRIES", default=2)
+CHAT_SILENCE_SECONDS = env.float("CHAT_SILENCE_SECONDS", default=90)
+CHAT_ANSWER_SECONDS = env.float("CHAT_ANSWER_SECONDS", default=600)
+# The tools that a provider's model may call; `all`, or names; empty: none.
+CHAT_TOOLS: list[str] = [each for each in env.list("CHAT_TOOLS", default=["all"]) if each]
+CHAT_MEMORY_DAYS = env.float("CHAT_MEMORY_DAYS", default=365)
+# `module:function` that returns another graph with a `messages` state; empty: ours.
+CHAT_GRAPH = env.str("CHAT_GRAPH", default="")
 SCRIPTED_DELAY_MS = env.float("SCRIPTED_DELAY_MS", default=20)
 SCRIPTED_STEPS_FILE = env.str("SCRIPTED_STEPS_FILE", default="")
 # Where `CHAT_MODEL=local` finds its OpenAI-compatible server; `cluster` starts one and sets this.

@@ -62,6 +62,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "email", "is_active", "is_staff", "last_login", "date_joined")
     list_filter = ("is_active", "is_staff", "is_superuser", "date_joined")
     readonly_fields = ("last_login", "date_joined")
+    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Assistant"), {"fields": ("instructions",)}))
     actions = ("disable_users",)
 
     @admin.action(description=_("Disable selected users and close their connections"), permissions=["change"])

@@ -130,8 +130,7 @@ def meta_of(base: Base) -> dict[str, Any]:
     facts = {"title": row.title, "topic": row.topic, "preview": row.preview, "count": row.message_count}
     facts["first_words"] = base.first_words
     facts["active_ms"] = int(row.last_active_at.timestamp() * 1000)
-    if row.language:
-        facts["language"] = row.language
+    facts |= {name: value for name in ("language", "model", "instructions") if (value := getattr(row, name))}
     return facts | newest_facts(base.newest)
 
 

@@ -153,3 +153,8 @@ def node(name: str) -> str:
 def first_conversation(user_id: str) -> str:
     """String, 10 s: the id of the conversation that is being made for a user who has none."""
     return f"{{u:{user_id}}}:first"
+
+
+def wishes(user_id: str) -> str:
+    """String, a day: the person's own instructions, as the database has them."""
+    return f"{{u:{user_id}}}:wishes"

@@ -298,6 +298,7 @@ async def clear(conversation_id: str, user_id: str, *, once: str, body: bytes) -
     """
     more = [keys.sent(conversation_id, user_id, f"cmd.{once}")]
     more += [checkpoint_keys.heads(conversation_id), checkpoint_keys.order(conversation_id)]
+    more += [checkpoint_keys.recap(conversation_id)]
     args: list[Any] = [conversation_id, user_id, body, COMMAND_TTL_SECONDS]
     args += [checkpoint_keys.prefix(conversation_id), checkpoint_keys.writes_prefix(conversation_id)]
     reply = await call("clear", conversation_id, more, args)
@@ -343,6 +344,18 @@ async def restore(conversation_id: str, user_id: str, *, once: str) -> list[str]
     more = [keys.erase(keys.tag(conversation_id)), keys.sent(conversation_id, user_id, f"cmd.{once}")]
     reply = await call("restore", conversation_id, more, [conversation_id, user_id, COMMAND_TTL_SECONDS])
     return [member.decode() for member in reply[1]]
+
+
+async def wishes(conversation_id: str, user_id: str, changes: dict[str, str] | None = None) -> tuple[str, str]:
+    """Return (model, instructions) of the conversation, after the changes, which only the owner may make.
+
+    Raises Forbidden.
+    """
+    args: list[Any] = [user_id]
+    for field, value in (changes or {}).items():
+        args += [field, value]
+    reply = await call("wishes", conversation_id, [], args)
+    return reply[1].decode(), reply[2].decode()
 
 
 async def mark_read(conversation_id: str, user_id: str, seq: int) -> tuple[int, int]:

@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
+    instructions = models.TextField(blank=True, help_text=_("what the assistant is asked in every conversation"))
+
     class Meta(AbstractUser.Meta):
         pass
 
@@ -37,6 +39,8 @@ class Conversation(models.Model):
     title = models.CharField(max_length=200, blank=True)
     topic = models.CharField(max_length=200, blank=True)
     language = models.CharField(max_length=16, blank=True)
+    model = models.CharField(max_length=100, blank=True, help_text=_("of CHAT_MODELS; empty: the default"))
+    instructions = models.TextField(blank=True, help_text=_("what the assistant is asked in this conversation"))
     status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
     epoch = models.PositiveIntegerField(default=1)
     archived_seq = models.PositiveBigIntegerField(default=0, help_text=_("the archive's head"))

@@ -241,6 +241,6 @@ def _seat(base: Base, entry: Entry, data: dict[str, Any]) -> None:
 
 def _take_facts(base: Base, old: OldLog) -> None:
     """The old log has news, so its title and topic are newer too."""
-    for name in ("title", "topic", "preview", "language"):
+    for name in ("title", "topic", "preview", "language", "model", "instructions"):
         if (value := old.meta.get(name.encode())) is not None:
             setattr(base.row, name, value.decode())

@@ -16,7 +16,7 @@ from django.db.models.signals import post_delete, post_save, pre_save
 from django.http import HttpRequest
 from django.utils import timezone
 
-from . import keys, revocations, store
+from . import keys, revocations, store, wishes
 from .models import Conversation, Device, Token, User
 
 WATCHED = {User: {"password", "is_active"}, Token: {"revoked_at"}, Device: {"revoked_at"}}
@@ -28,6 +28,7 @@ def connect_receivers() -> None:
     for model in WATCHED:
         post_save.connect(_after_save, sender=model, dispatch_uid=f"tether.save.{model.__name__}")
         post_delete.connect(_after_delete, sender=model, dispatch_uid=f"tether.delete.{model.__name__}")
+    post_save.connect(_after_wishes, sender=User, dispatch_uid="tether.wishes")
     post_delete.connect(_after_session, sender=Session, dispatch_uid="tether.delete.session")
     post_delete.connect(_after_user, sender=User, dispatch_uid="tether.delete.feed")
     post_delete.connect(_after_conversation, sender=Conversation, dispatch_uid="tether.delete.log")
@@ -57,6 +58,14 @@ def _after_save(sender: type[Model], instance: Any, update_fields: Iterable[str]
         revoked = instance.revoked_at is not None and _is_watched(sender, update_fields)
     if revoked:
         _announce(instance)
+
+
+def _after_wishes(
+    sender: type[Model], instance: User, created: bool, update_fields: Iterable[str] | None = None, **_: Any
+) -> None:
+    """Tell turns of new instructions."""
+    if not created and (update_fields is None or "instructions" in update_fields):
+        transaction.on_commit(lambda: wishes.publish_wishes(instance), robust=True)
 
 
 def _after_delete(sender: type[Model], instance: Any, **_: Any) -> None:
@@ -95,7 +104,7 @@ def _after_user(sender: type[Model], instance: User, **_: Any) -> None:
     user_id = str(instance.pk)
 
     def forget() -> None:
-        with store.mapped_errors(), revocations.connect_once() as redis:
+        with store.mapped_errors(), store.connect_sync() as redis:
             redis.unlink(keys.feed(user_id), keys.feed_meta(user_id))
 
     transaction.on_commit(forget, robust=True)
@@ -107,7 +116,7 @@ def _after_conversation(sender: type[Model], instance: Conversation, **_: Any) -
     tag = keys.tag(conversation_id)
 
     def mark() -> None:
-        with store.mapped_errors(), revocations.connect_once() as redis:
+        with store.mapped_errors(), store.connect_sync() as redis:
             if redis.exists(keys.meta(conversation_id)) or redis.hexists(keys.parked(tag), conversation_id):
                 redis.zadd(keys.erase(tag), {conversation_id: 0}, nx=True)
 

@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 
 from . import control, people, turns
+from .assistant.given import read_given
 from .assistant.outcome import Drained, Job, Outcome
 from .assistant.service import Assistant
 from .contact import Contact
@@ -185,7 +186,7 @@ class TurnRunner:
         # Its state itself may be what kills: it is looked at once, and where that was too much, no more.
         if claimed.lapses == MOST_LAPSES:
             async with PieceWriter(claimed) as writer:
-                job = await self._job(claimed, writer)
+                job = await writer.guard(_patiently(claimed, lambda: _job(claimed)))
                 try:
                     await self._assistant.end_turn(job, text="", status="failed")
                 except (Fenced, Unavailable):
@@ -195,28 +196,12 @@ class TurnRunner:
         await self._finish(claimed, Outcome(status="failed", error=LAPSED))
         await self.forget_steps(claimed.conversation_id, claimed.turn_id)
 
-    async def _job(self, claimed: Claim, writer: PieceWriter) -> Job:
-        """Return what is to be answered. Reading it may take long; the writer keeps the lease meanwhile."""
-        conversation_id, seq = claimed.conversation_id, claimed.seq
-        said = await writer.guard(_patiently(claimed, lambda: find_message(conversation_id, seq)))
-        # Whose words they are: the owner may have another's question answered anew.
-        speaker = said.author or claimed.user_id
-        return Job(
-            conversation_id=conversation_id,
-            turn_id=claimed.turn_id,
-            attempt=claimed.attempt,
-            user_id=claimed.user_id,
-            username=await writer.guard(_patiently(claimed, lambda: _name_in_company(claimed, speaker))),
-            seq=seq,
-            text=said.content,
-        )
-
     async def _run_and_finish(self, claimed: Claim) -> None:
         conversation_id, seq = claimed.conversation_id, claimed.seq
         job: Job | None = None
         async with PieceWriter(claimed, self._cancelled[conversation_id]) as writer:
             try:
-                job = await self._job(claimed, writer)
+                job = await writer.guard(_patiently(claimed, lambda: _job(claimed)))
                 answers = await self._answers(claimed)
                 outcome: Outcome = await writer.guard(
                     self._assistant.run(
@@ -254,6 +239,8 @@ class TurnRunner:
         point("turn.ended")
         await self._finish(claimed, outcome)
         await self.forget_steps(claimed.conversation_id, claimed.turn_id)
+        if job is not None:
+            self._assistant.tend(job, outcome)
 
     async def _finish(self, claimed: Claim, outcome: Outcome) -> None:
         message_id = str(uuid4()) if outcome.text else ""
@@ -266,8 +253,25 @@ class TurnRunner:
                 preview=preview_of(outcome.text),
                 usage=outcome.usage,
                 status=outcome.status,
+                language=outcome.language,
             )
         )
+
+
+async def _job(claimed: Claim) -> Job:
+    """Return what is to be answered, and what it goes on from. Raises Fenced, Unavailable."""
+    said, given = await asyncio.gather(find_message(claimed.conversation_id, claimed.seq), read_given(claimed))
+    return Job(
+        conversation_id=claimed.conversation_id,
+        turn_id=claimed.turn_id,
+        attempt=claimed.attempt,
+        user_id=claimed.user_id,
+        # Whose words they are: the owner may have another's question answered anew.
+        username=await _name_in_company(claimed, said.author or claimed.user_id),
+        seq=claimed.seq,
+        text=said.content,
+        given=given,
+    )
 
 
 def _message(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
@@ -283,13 +287,15 @@ def _message(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
 
 
 def _finished(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
-    data = {"turn_id": claimed.turn_id, "status": outcome.status}
+    data: dict[str, Any] = {"turn_id": claimed.turn_id, "status": outcome.status}
     if message_id:
         data["message_id"] = message_id
     if outcome.error:
         data["error"] = outcome.error
     if outcome.cancelled_by:
         data["device_id"] = outcome.cancelled_by
+    if outcome.usage:
+        data["usage"] = outcome.usage
     return encode_body("turn.finished", data)
 
 

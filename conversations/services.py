@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from . import feed, keys, log, store
+from . import feed, keys, log, store, wishes
 from .archive_base import count_unread
 from .errors import TooLarge
 from .events import encode_body, time_text
@@ -215,6 +215,35 @@ async def switch_topic(*, user_id: str, conversation_id: str, topic: str, once: 
         value=topic,
     )
     teller.note(conversation_id)
+
+
+class Wishes(NamedTuple):
+    """What the assistant is asked: in this conversation, and by this person everywhere."""
+
+    model: str
+    instructions: str
+    own_instructions: str
+
+
+async def set_assistant(
+    *,
+    user_id: str,
+    conversation_id: str,
+    model: str | None = None,
+    instructions: str | None = None,
+    own_instructions: str | None = None,
+) -> Wishes:
+    """Change what is not None, and return what holds then. Of the conversation only the owner may change it.
+
+    The log's copy is what turns read; the row brings it back where the log was lost. Raises Forbidden, Unavailable.
+    """
+    changes = {name: value for name, value in (("model", model), ("instructions", instructions)) if value is not None}
+    held = await log.wishes(conversation_id, user_id, changes)
+    if changes:
+        await Conversation.objects.filter(pk=conversation_id).aupdate(**changes)
+    if own_instructions is not None:
+        await wishes.change_wishes(user_id=user_id, instructions=own_instructions)
+    return Wishes(*held, await wishes.find_wishes(user_id))
 
 
 async def clear_history(*, user_id: str, conversation_id: str, once: str) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
+from redis import Redis as SyncRedis
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, NoScriptError, TimeoutError
+from redis.retry import Retry
 
 from .errors import Unavailable
 
@@ -20,6 +23,7 @@ LUA_DIR = Path(__file__).parent / "lua"
 SOCKET_TIMEOUT_SECONDS = 5
 CONNECT_TIMEOUT_SECONDS = 3
 MAX_CONNECTIONS = 64
+SYNC_SECONDS = 3
 
 _clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, Redis]" = WeakKeyDictionary()
 
@@ -35,6 +39,13 @@ def connect(url: str | None = None) -> Redis:
         protocol=2,
     )
     return Redis.from_pool(pool)  # closing the client closes the pool
+
+
+def connect_sync() -> SyncRedis:
+    """Return a client for one change made by synchronous code: it works in every thread, with or without a loop."""
+    retry = Retry(NoBackoff(), 1)
+    timeouts: dict[str, Any] = {"socket_timeout": SYNC_SECONDS, "socket_connect_timeout": SYNC_SECONDS}
+    return SyncRedis.from_url(settings.REDIS_URL, retry=retry, **timeouts)
 
 
 def client() -> Redis:

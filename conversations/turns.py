@@ -165,6 +165,7 @@ async def finish(
     preview: str,
     usage: dict[str, Any],
     status: str = "done",
+    language: str = "",
 ) -> None:
     """End the turn: its message (unless empty), `turn.finished`, the next turn due; all or nothing, once.
 
@@ -187,6 +188,7 @@ async def finish(
         orjson.dumps(usage),
         log.SENT_TTL_SECONDS,
         status,
+        language,
     ]
     await _fenced("finish", claimed, more, args, ["message", "turn.finished"] if message else ["turn.finished"])
 

@@ -1,7 +1,7 @@
 """Another answer, an edited question, a second thread of the same talk: what is said twice.
 
 Nothing is taken back: what gave way stays in the log, marked. Where the model goes on from is found when the turn runs
-(lua/checkpoint_base.lua): a kept turn-end, else the transcript.
+(lua/turn_given.lua): a kept turn-end, else the transcript.
 """
 
 from typing import Any, NamedTuple

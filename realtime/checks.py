@@ -23,6 +23,9 @@ POSITIVE = [
     "LEASE_SECONDS",
     "MAX_TURNS",
     "CHECKPOINT_TTL_DAYS",
+    "CHAT_SILENCE_SECONDS",
+    "CHAT_ANSWER_SECONDS",
+    "CHAT_MEMORY_DAYS",
 ]
 LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -43,7 +46,8 @@ def _find_errors() -> Iterator[CheckMessage]:
     for text in settings.ALLOWED_ORIGINS:
         yield from _check("ALLOWED_ORIGINS", _parse_origin, text, "tether.E004")
     yield from _check("LOG_LEVEL", _parse_level, settings.LOG_LEVEL, "tether.E005")
-    yield from _check("SCRIPTED_DELAY_MS", _parse_not_negative, settings.SCRIPTED_DELAY_MS, "tether.E002")
+    for name in ("SCRIPTED_DELAY_MS", "CHAT_RETRIES"):
+        yield from _check(name, _parse_not_negative, getattr(settings, name), "tether.E002")
 
 
 def _check(name: str, parse: Callable[[Any], Any], value: Any, code: str) -> Iterator[CheckMessage]:

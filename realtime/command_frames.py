@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from .codes import DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS
+from .codes import DEFAULT_PAGE_ITEMS, MAX_INSTRUCTIONS, MAX_PAGE_ITEMS
 from .entry_frames import Head
 from .fields import (
     ClientMadeId,
@@ -25,6 +25,10 @@ from .fields import (
 _PageSize = Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS, description=f"1-{MAX_PAGE_ITEMS}")]
 PageSize = Annotated[_PageSize, null_is(DEFAULT_PAGE_ITEMS, _PageSize)]
 PageMark = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+ModelName = Annotated[str, StringConstraints(max_length=100)]
+Instructions = Annotated[str, StringConstraints(max_length=MAX_INSTRUCTIONS)]
 
 
 class NoArgs(Wire):
@@ -55,6 +59,14 @@ class SwitchTopic(Wire):
 
 class Rename(Wire):
     title: Name
+
+
+class SetAssistant(Wire):
+    """What is left out stays as it is; an empty text takes it away."""
+
+    model: ModelName | None = Field(None, description="one of `models`; empty: the server's default. The owner's")
+    instructions: Instructions | None = Field(None, description="for this conversation. The owner's")
+    own_instructions: Instructions | None = Field(None, description="for all conversations of whoever asks")
 
 
 class MarkRead(Wire):
@@ -155,6 +167,15 @@ class DeviceList(Told):
     items: list[DeviceItem]
 
 
+class AssistantWishes(Told):
+    """What the assistant is asked to be, and by whom."""
+
+    model: str = Field(description="the one that answers here")
+    models: list[str] = Field(description="what may be chosen, the server's default first")
+    instructions: str
+    own_instructions: str
+
+
 class SearchHit(Told):
     conversation_id: Uuid
     seq: Count
@@ -201,6 +222,8 @@ COMMANDS: dict[str, CommandSpec] = {
     "typing": CommandSpec(NoArgs),
     "switch_topic": CommandSpec(SwitchTopic),
     "rename": CommandSpec(Rename),
+    "get_assistant": CommandSpec(NoArgs, AssistantWishes),
+    "set_assistant": CommandSpec(SetAssistant, AssistantWishes),
     "mark_read": CommandSpec(MarkRead),
     "set_draft": CommandSpec(SetDraft),
     "cancel": CommandSpec(Cancel, TurnNamed),

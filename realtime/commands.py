@@ -185,6 +185,31 @@ async def _rename(call: Call) -> dict[str, Any]:
     return {}
 
 
+async def _get_assistant(call: Call) -> dict[str, Any]:
+    return _wishes(call, await services.set_assistant(user_id=call.user_id, conversation_id=call.conversation_id))
+
+
+async def _set_assistant(call: Call) -> dict[str, Any]:
+    model = call.args.model
+    if model and model not in call.node.assistant.models.names():
+        offered = ", ".join(call.node.assistant.models.names())
+        raise InvalidMessage(f"This server does not offer that model; it has {offered}.")
+    held = await services.set_assistant(
+        user_id=call.user_id,
+        conversation_id=call.conversation_id,
+        model=model,
+        instructions=call.args.instructions,
+        own_instructions=call.args.own_instructions,
+    )
+    return _wishes(call, held)
+
+
+def _wishes(call: Call, held: services.Wishes) -> dict[str, Any]:
+    models = call.node.assistant.models.names()
+    # A choice that is no longer offered is the default again.
+    return held._asdict() | {"model": held.model if held.model in models else models[0], "models": models}
+
+
 async def _mark_read(call: Call) -> dict[str, Any]:
     await services.mark_read(user_id=call.user_id, conversation_id=call.conversation_id, seq=call.args.seq)
     return {}
@@ -332,7 +357,7 @@ async def _leave(call: Call) -> dict[str, Any]:
 # A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more. And whoever
 # left is no member, but may ask once more whether it was done.
 LOOK_FOR_THEMSELVES = {"delete", "restore", "leave"}
-READ_ONLY = {"search", "list_conversations", "get_history", "list_devices", "typing"}
+READ_ONLY = {"search", "list_conversations", "get_history", "list_devices", "typing", "get_assistant"}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,
     "list_conversations": _list_conversations,
@@ -347,6 +372,8 @@ HANDLERS: dict[str, Handler] = {
     "typing": _typing,
     "switch_topic": _switch_topic,
     "rename": _rename,
+    "get_assistant": _get_assistant,
+    "set_assistant": _set_assistant,
     "mark_read": _mark_read,
     "set_draft": _set_draft,
     "cancel": _cancel,

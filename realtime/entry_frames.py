@@ -51,12 +51,23 @@ class TurnAnswered(Told):
     device_id: ClientMadeId | None = None
 
 
+class Usage(Told):
+    """What a turn has cost, as far as its models say."""
+
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
+    seconds: float | None = Field(None, description="that models were asked")
+    model: str | None = Field(None, description="the one that gave the answer")
+
+
 class TurnFinished(Told):
     turn_id: Uuid
     status: Literal["done", "cancelled", "failed"]
     message_id: Uuid | None = Field(None, description="of the final message, where there is one")
     error: str | None = Field(None, description="what went wrong, in words a person can act on")
     device_id: ClientMadeId | None = Field(None, description="the device that cancelled")
+    usage: Usage | None = None
 
 
 class MessageSuperseded(Told):

@@ -139,6 +139,7 @@ class Node:
     async def stop(self) -> None:
         """End the tasks and the connections. Whatever does not end in time is named in the log and left behind."""
         await self._end_tasks()
+        await self.assistant.stop()
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 with store.mapped_errors():

@@ -1,4 +1,4 @@
-"""Graphs with tools that note what happens to them. A module of its own: ASSISTANT_GRAPH names it."""
+"""Graphs with tools that note what happens to them. A module of its own: CHAT_GRAPH names it."""
 
 import asyncio
 

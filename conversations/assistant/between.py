@@ -14,7 +14,7 @@ from conversations import people
 from conversations.batching import batcher
 from conversations.superseding import read_ranges
 
-from .saver import HeadTurn
+from .given import HeadTurn
 from .speakers import spoken
 
 KINDS = {b"message", b"turn.finished"}

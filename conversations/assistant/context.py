@@ -13,6 +13,8 @@ WINDOW_MESSAGES = 20
 WINDOW_CHARACTERS = 200_000
 SUMMARY_BYTES = 1024
 DIGEST_CHARACTERS = 80
+# Of each message, where a model is told what was said.
+TOLD_CHARACTERS = 2_000
 TITLE_CHARACTERS = 60
 TOPIC_WORDS = 3
 CANCELLED = "cancelled"
@@ -66,14 +68,26 @@ def split_window(messages: list[BaseMessage], characters: int = WINDOW_CHARACTER
     return start
 
 
+def count_rounds(messages: list[BaseMessage]) -> int:
+    """Return how often the model has called tools since the newest message of a person."""
+    count = 0
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            break
+        count += isinstance(message, AIMessage) and bool(message.tool_calls)
+    return count
+
+
+def count_before(messages: list[BaseMessage]) -> dict[str, int]:
+    """Return the counts of a state that begins, or was rebuilt: what it holds, without the message that asks now."""
+    people = sum(isinstance(message, HumanMessage) for message in messages) - 1
+    answers = sum(isinstance(message, AIMessage) and not message.tool_calls for message in messages)
+    return {"user": people, "assistant": answers}
+
+
 def digest(summary: str, leaving: list[BaseMessage]) -> str:
     """Return the summary with a line for each message that leaves the window; the newest lines that fit 1 KiB."""
-    lines = summary.splitlines()
-    for message in leaving:
-        text = " ".join(message.text.split())[:DIGEST_CHARACTERS]
-        if text and isinstance(message, HumanMessage | AIMessage):
-            author = (message.name or "User") if isinstance(message, HumanMessage) else "Assistant"
-            lines.append(f"{author}: {text}")
+    lines = summary.splitlines() + _lines(leaving, DIGEST_CHARACTERS)
     kept: list[str] = []
     room = SUMMARY_BYTES
     for line in reversed(lines):
@@ -82,6 +96,22 @@ def digest(summary: str, leaving: list[BaseMessage]) -> str:
             break
         kept.append(line)
     return "\n".join(reversed(kept))
+
+
+def as_text(messages: list[BaseMessage], before: str = "") -> HumanMessage:
+    """Return what was said as one text, so that a model reads it and does not answer it."""
+    return HumanMessage(before + "\n".join(_lines(messages, TOLD_CHARACTERS)))
+
+
+def _lines(messages: list[BaseMessage], characters: int) -> list[str]:
+    """Return a line for each message of a person or the assistant: who said it, and its beginning."""
+    lines = []
+    for message in messages:
+        text = " ".join(message.text.split())[:characters]
+        if text and isinstance(message, HumanMessage | AIMessage):
+            author = (message.name or "User") if isinstance(message, HumanMessage) else "Assistant"
+            lines.append(f"{author}: {text}")
+    return lines
 
 
 def title_of(text: str) -> str:

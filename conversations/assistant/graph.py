@@ -1,44 +1,40 @@
 """The graph of one turn: take_input -> (steps)* -> respond <-> tools -> update_context.
 
-The state is plain: messages and JSON values. `messages` holds a window; what leaves it goes into `summary`.
+The state is plain: messages and JSON values. `messages` holds a window; what leaves it goes into `recap`, which a
+model writes between turns, or, until it has, line by line into `summary`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    AnyMessage,
-    BaseMessage,
-    RemoveMessage,
-    SystemMessage,
-    ToolMessage,
-    message_chunk_to_message,
-)
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, RemoveMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
+from langgraph.runtime import Runtime
+from langgraph.types import Send
 from typing_extensions import TypedDict
 
 from conversations.lease import hold_lease
 
-from . import context, speakers
-from .answer import ANSWER_BYTES, clean
+from . import context, prompts, tools
 from .approval import ask_person
-from .models import SILENCE_SECONDS, EmptyAnswer, prompt_characters
+from .asking import Asked, ask
+from .models import Models
 from .scripted import ScriptedModel, asked, parse_command
+from .turn_context import TurnContext
 
-INSTRUCTION = "You are a helpful assistant. Answer briefly, in the language of the user."
+# A model that calls tools in circles is shown none after so many rounds of one turn, so that it answers.
+MOST_ROUNDS = 8
+NO_USAGE = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "seconds": 0.0}
 
 
 class State(TypedDict, total=False):
     messages: Annotated[list[AnyMessage], add_messages]
+    recap: str
     summary: str
     title: str
     topic: str
@@ -47,18 +43,26 @@ class State(TypedDict, total=False):
     intent: str
     counts: dict[str, int]  # messages so far, by user and assistant
     steps_done: int  # of `/steps N`, in this turn
+    usage: dict[str, Any]  # of this turn: tokens, seconds that models were asked, the last one's name
 
 
-def build_graph(model: BaseChatModel) -> "StateGraph[State]":
-    """Return the graph, not compiled: the caller brings the checkpointer."""
-    graph = StateGraph(State)
+class Called(TypedDict):
+    """What one task of `tools` gets."""
+
+    call: ToolCall
+
+
+def build_graph(models: Models) -> "StateGraph[State, TurnContext]":
+    """Return the graph, not compiled: the caller brings checkpointer and store. Raises StartRefused."""
+    offered = tools.find_offered()
+    graph = StateGraph(State, TurnContext)
     graph.add_node("take_input", take_input)
     graph.add_node("steps", take_step)
-    graph.add_node("respond", _respond_with(model))
-    graph.add_node("tools", use_tools)
+    graph.add_node("respond", _respond_with(models, offered))
+    graph.add_node("tools", _use_tool_of({tool.name: tool for tool in offered}), input_schema=Called)
     graph.add_node("update_context", update_context)
     graph.add_edge(START, "take_input")
-    route = _route_steps if isinstance(model, ScriptedModel) else _route_respond
+    route = _route_steps_of(models)
     graph.add_conditional_edges("take_input", route, ["steps", "respond"])
     graph.add_conditional_edges("steps", route, ["steps", "respond"])
     graph.add_conditional_edges("respond", _route_answer, ["tools", "update_context"])
@@ -67,35 +71,56 @@ def build_graph(model: BaseChatModel) -> "StateGraph[State]":
     return graph
 
 
-def take_input(state: State) -> dict[str, Any]:
-    """Close calls that an ended turn left open, and move what is older than the window into the summary.
+def take_input(state: State, runtime: Runtime[TurnContext]) -> dict[str, Any]:
+    """Close calls that an ended turn left open, and move what is older than the window into recap or summary.
 
-    The user's message itself came in through the reducer of `messages`.
+    The user's message itself came in through the reducer of `messages`. Topic and title are people's, where they
+    have given one.
     """
+    given = runtime.context
     messages: list[BaseMessage] = list(state["messages"])
     closed = context.answer_open_calls(messages)
-    start = context.split_window(closed)
-    update: dict[str, Any] = {"steps_done": 0}
-    if not state.get("title"):
-        update["title"] = context.title_of(asked(messages))
-    if start or len(closed) != len(messages):
-        update["messages"] = [RemoveMessage(REMOVE_ALL_MESSAGES), *closed[start:]]
-        update["summary"] = context.digest(state.get("summary", ""), closed[:start])
+    before = state.get("counts") or context.count_before(messages)
+    counts = {**before, "user": before["user"] + 1 + given.heard}
+    update: dict[str, Any] = {"steps_done": 0, "usage": dict(NO_USAGE), "counts": counts}
+    if title := given.title or ("" if state.get("title") else context.title_of(asked(messages))):
+        update["title"] = title
+    if given.topic:
+        update["topic"] = given.topic
+    summary, start = state.get("summary", ""), 0
+    if given.recap and (start := _index_after(closed, given.recap.upto)):
+        update["recap"], summary = given.recap.text, ""
+    window = start + context.split_window(closed[start:])
+    if window or len(closed) != len(messages):
+        update["messages"] = [RemoveMessage(REMOVE_ALL_MESSAGES), *closed[window:]]
+        update["summary"] = context.digest(summary, closed[start:window])
     return update
 
 
-def _route_respond(state: State) -> Literal["respond"]:
-    return "respond"
+def _index_after(messages: list[BaseMessage], message_id: str) -> int:
+    """Return the index after that message; 0 where it has left the window, and the recap is of no use any more."""
+    for index, message in enumerate(messages):
+        if message.id == message_id:
+            # What answers a call stays with it.
+            return index + 1 if index + 1 < len(messages) else 0
+    return 0
 
 
-def _route_steps(state: State) -> Literal["steps", "respond"]:
-    name, argument = parse_command(asked(list(state["messages"])))
-    return "steps" if name == "steps" and state["steps_done"] < int(argument) else "respond"
+def _route_steps_of(models: Models) -> Any:
+    def route(state: State, runtime: Runtime[TurnContext]) -> Literal["steps", "respond"]:
+        if not isinstance(models.pick(runtime.context.model)[1], ScriptedModel):
+            return "respond"
+        name, argument = parse_command(asked(list(state["messages"])))
+        return "steps" if name == "steps" and state["steps_done"] < int(argument) else "respond"
+
+    return route
 
 
-def _route_answer(state: State) -> Literal["tools", "update_context"]:
+def _route_answer(state: State) -> Literal["update_context"] | list[Send]:
+    """Each call is a task of its own: one that waits for a person keeps no other one back, and none runs twice."""
     last = state["messages"][-1]
-    return "tools" if isinstance(last, AIMessage) and last.tool_calls else "update_context"
+    calls = last.tool_calls if isinstance(last, AIMessage) else []
+    return [Send("tools", {"call": call}) for call in calls] or "update_context"
 
 
 async def take_step(state: State, config: RunnableConfig) -> dict[str, Any]:
@@ -120,69 +145,64 @@ def _write_step(path: Path, number: int, attempt: int, turn_id: str) -> None:
         file.write(f"{number}\n")
 
 
-def _respond_with(model: BaseChatModel) -> Any:
-    scripted = isinstance(model, ScriptedModel)
-    room = prompt_characters(model)
-
-    async def respond(state: State) -> dict[str, Any]:
-        """Ask the model; its pieces go out by the run's `messages` stream. Raises what the model raises."""
+def _respond_with(models: Models, offered: list[tools.Tool]) -> Any:
+    async def respond(state: State, runtime: Runtime[TurnContext]) -> dict[str, Any]:
+        """Ask the model; its pieces go out by the run's `messages` stream. Raises what the last model raises."""
         messages: list[BaseMessage] = list(state["messages"])
-        prompt = messages if scripted else _prompt(messages, state.get("summary", ""), room)
-        whole = await _gather(model, prompt, None if scripted else SILENCE_SECONDS)
-        return {"messages": [whole]}
+        about = runtime.context
+        offer = [tool for tool in offered if not (tool.is_private and about.has_company)]
+        if context.count_rounds(messages) >= MOST_ROUNDS:
+            offer = []
+        names = [tool.name for tool in offer]
+        answer = await ask(
+            models.chain(about.model),
+            lambda model: prompts.prompt(model, messages, dict(state), about, names),
+            lambda model: _bound(model, offer),
+        )
+        return {"messages": [answer.message], "usage": _added(state.get("usage") or NO_USAGE, answer)}
 
     return respond
 
 
-async def _gather(model: BaseChatModel, prompt: list[BaseMessage], silence: float | None) -> BaseMessage:
-    """Return the whole answer. A model that goes on beyond what an answer may hold is stopped."""
-    chunks: list[AIMessageChunk] = []
-    length = 0
-    loop = asyncio.get_running_loop()
-    stream = cast(AsyncGenerator[AIMessageChunk, None], model.astream(prompt))
-    async with asyncio.timeout(silence) as limit, aclosing(stream):
-        async for chunk in stream:
-            if silence:
-                limit.reschedule(loop.time() + silence)
-            chunks.append(chunk)
-            length += len(chunk.text)
-            if length > ANSWER_BYTES:
-                break
-    # In one go: adding chunk to chunk would copy the answer for each.
-    whole = chunks[0] + chunks[1:] if chunks else None
-    if whole is None or not (whole.text.strip() or whole.tool_calls):
-        raise EmptyAnswer
-    if isinstance(whole.content, str):
-        whole.content = clean(whole.content)
-    return message_chunk_to_message(whole)
+def _bound(model: BaseChatModel, offer: list[tools.Tool]) -> Any:
+    """Return the model with its tools; without, where it takes none."""
+    if not offer or not prompts.takes_tools(model):
+        return model
+    try:
+        return model.bind_tools([tool.schema() for tool in offer])
+    except NotImplementedError:
+        return model
 
 
-def _prompt(messages: list[BaseMessage], summary: str, room: int) -> list[BaseMessage]:
-    """Return what the model is shown: instruction, summary, and the newest messages that fit its room."""
-    instruction = f"{INSTRUCTION}\n\n{speakers.INSTRUCTION}" if speakers.has_several(messages) else INSTRUCTION
-    if summary:
-        instruction += f"\n\nEarlier in this conversation:\n{summary}"
-    start = context.split_window(messages, room)
-    return [SystemMessage(instruction), *map(speakers.shown, messages[start:])]
+def _added(usage: dict[str, Any], answer: Asked) -> dict[str, Any]:
+    used: dict[str, Any] = dict(answer.message.usage_metadata or {})
+    tokens = {name: usage[name] + int(used.get(name) or 0) for name in NO_USAGE if name != "seconds"}
+    return {**tokens, "seconds": round(usage["seconds"] + answer.seconds, 3), "model": answer.model}
 
 
-def use_tools(state: State) -> dict[str, Any]:
-    """Ask a person to approve each call; `true` approves, anything else declines.
+def _use_tool_of(offered: dict[str, tools.Tool]) -> Any:
+    # The scripted model's tool is there whatever is offered to others.
+    known = {**{name: tools.REGISTRY[name] for name in tools.ALWAYS}, **offered}
 
-    Raises GraphInterrupt until every call has its answer; then it runs again from its beginning.
-    """
-    last = state["messages"][-1]
-    calls = last.tool_calls if isinstance(last, AIMessage) else []
-    answers = []
-    for call in calls:
-        content = "approved" if ask_person(call) else "declined"
-        answers.append(ToolMessage(content, tool_call_id=call["id"], id=f"{call['id']}-answer"))
-    return {"messages": answers}
+    async def use_tool(given: Called, runtime: Runtime[TurnContext]) -> dict[str, Any]:
+        """Run one call. Where a person must approve it: ask, and run it only for a plain `true`.
+
+        Raises GraphInterrupt until there is an answer; then it runs again from its beginning.
+        """
+        call = given["call"]
+        tool = known.get(call["name"])
+        if tool is None:
+            content = "There is no such tool."
+        elif tool.needs_approval and not ask_person(call):
+            content = "declined"
+        else:
+            content = await tools.run_tool(tool, call["args"], tools.Scope(runtime.context, runtime.store))
+        return {"messages": [ToolMessage(content, tool_call_id=call["id"], id=f"{call['id']}-answer")]}
+
+    return use_tool
 
 
 def update_context(state: State) -> dict[str, Any]:
     """Bring counts, topic, language, tone and intent up to date."""
-    before = state.get("counts") or {"user": 0, "assistant": 0}
-    counts = {"user": before["user"] + 1, "assistant": before["assistant"] + 1}
-    text = asked(list(state["messages"]))
-    return {"counts": counts, **context.describe(text, dict(state))}
+    counts = {**state["counts"], "assistant": state["counts"]["assistant"] + 1}
+    return {"counts": counts, **context.describe(asked(list(state["messages"])), dict(state))}

@@ -27,3 +27,8 @@ def heads(thread_id: str) -> str:
 def order(thread_id: str) -> str:
     """ZSET: ``<turn id>|<ns>:<checkpoint id>`` -> microseconds of Redis' clock, strictly rising."""
     return f"{tag(thread_id)}:checkpoint_order:{thread_id}"
+
+
+def recap(thread_id: str) -> str:
+    """String: JSON [text, id of the last message in it], what a model wrote; expires as checkpoints do."""
+    return f"{tag(thread_id)}:recap:{thread_id}"

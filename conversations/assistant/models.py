@@ -7,17 +7,51 @@ from langchain_core.language_models import BaseChatModel
 
 from conversations.errors import StartRefused
 
-from .scripted import ScriptedFailure, ScriptedModel
+from .scripted import ScriptedModel
 
-# A provider that says nothing for so long is not going to.
-SILENCE_SECONDS = 90.0
 # What fits the model's context beside its answer; the small local one has room for little.
 PROMPT_CHARACTERS = 100_000
 LOCAL_PROMPT_CHARACTERS = 4_000
 LOCAL_ANSWER_TOKENS = 400
 
 
-def make_model(name: str | None = None) -> BaseChatModel:
+class Models:
+    """The chat models of this process by name, each made once, when it is first needed."""
+
+    def __init__(self, default: str | None = None, made: dict[str, BaseChatModel] | None = None) -> None:
+        self.default = default or settings.CHAT_MODEL
+        self._made = made or {}
+
+    def check(self) -> None:
+        """Make every model that may be needed. Raises StartRefused with the line that says what to set or install."""
+        self._get(self.default, "CHAT_MODEL")
+        for setting in ("CHAT_MODELS", "CHAT_FALLBACKS"):
+            for name in getattr(settings, setting):
+                self._get(name, setting)
+
+    def names(self) -> list[str]:
+        """Return what a conversation may choose, the default first."""
+        return list(dict.fromkeys([self.default, *settings.CHAT_MODELS]))
+
+    def pick(self, name: str) -> tuple[str, BaseChatModel]:
+        """Return the model of that name; the default where the name is empty or no longer offered."""
+        name = name if name in self.names() else self.default
+        return name, self._get(name, "CHAT_MODELS")
+
+    def chain(self, name: str) -> list[tuple[str, BaseChatModel]]:
+        """Return who is asked in turn: the chosen model, then CHAT_FALLBACKS."""
+        chosen = self.pick(name)
+        others = [each for each in settings.CHAT_FALLBACKS if each != chosen[0]]
+        return [chosen, *((each, self._get(each, "CHAT_FALLBACKS")) for each in others)]
+
+    def _get(self, name: str, setting: str) -> BaseChatModel:
+        found = self._made.get(name)
+        if found is None:
+            found = self._made[name] = make_model(name, setting)
+        return found
+
+
+def make_model(name: str | None = None, setting: str = "CHAT_MODEL") -> BaseChatModel:
     """Return the chat model called ``name`` (default: CHAT_MODEL). Connects at first use, not here.
 
     Raises StartRefused with one line that says what to set or install.
@@ -32,20 +66,20 @@ def make_model(name: str | None = None) -> BaseChatModel:
             model="local",
             base_url=settings.LOCAL_MODEL_URL,
             api_key="none",  # type: ignore[arg-type]
-            timeout=SILENCE_SECONDS,
-            max_retries=2,  # while it loads it answers 503
+            timeout=settings.CHAT_SILENCE_SECONDS,
+            max_retries=0,  # asking.py does it; while the server loads it answers 503
             max_tokens=LOCAL_ANSWER_TOKENS,  # type: ignore[call-arg]
             temperature=0.3,
             stream_usage=True,
         )
     if ":" not in name:
         raise StartRefused(
-            f"CHAT_MODEL is {name!r}: set it to scripted, local or provider:name, for example openai:gpt-4o-mini"
+            f"{setting} is {name!r}: set it to scripted, local or provider:name, for example openai:gpt-4o-mini"
         )
-    return _provider_model(name)
+    return _provider_model(name, setting)
 
 
-def _provider_model(name: str) -> BaseChatModel:
+def _provider_model(name: str, setting: str) -> BaseChatModel:
     from langchain.chat_models import init_chat_model  # slow to import; a node must start fast
 
     try:
@@ -53,14 +87,14 @@ def _provider_model(name: str) -> BaseChatModel:
         return model
     except ImportError as error:
         missing = str(error).splitlines()[0]
-        raise StartRefused(f"CHAT_MODEL is {name!r}, but its package is not installed: {missing}") from None
+        raise StartRefused(f"{setting} is {name!r}, but its package is not installed: {missing}") from None
     except Exception as error:
         if type(error) is ValueError:
             first = str(error).splitlines()[0]
-            raise StartRefused(f"CHAT_MODEL is {name!r}, which cannot be used: {first}") from None
+            raise StartRefused(f"{setting} is {name!r}, which cannot be used: {first}") from None
         # Most providers' clients look for their key when they are made, each with an error of its own.
         raise StartRefused(
-            f"CHAT_MODEL is {name!r}, but its client cannot be made ({type(error).__name__}): "
+            f"{setting} is {name!r}, but its client cannot be made ({type(error).__name__}): "
             "set the provider's API key in the environment"
         ) from None
 
@@ -76,6 +110,30 @@ def is_local(model: BaseChatModel) -> bool:
 
 class EmptyAnswer(Exception):
     """The model has said nothing at all."""
+
+
+class ModelFailed(Exception):
+    """A model's client raised something that nobody has foreseen; it is the cause of this."""
+
+
+class NoAnswer(Exception):
+    """The graph has come to its end without a message of its own."""
+
+
+class AnswerTooLong(Exception):
+    """The graph's message is longer than an answer may be; ours stops a model before that."""
+
+
+class PoisonedState(Exception):
+    """A checkpoint holds what this product has not written, or cannot read any more."""
+
+
+class StateTooBig(Exception):
+    """A graph wants to keep more in its state than a checkpoint may hold."""
+
+
+class StateNotPlain(Exception):
+    """A graph wants to keep something in its state that is neither a message nor a plain value."""
 
 
 # By status code, or by words in the name of the error's class or of one that it came from.
@@ -105,6 +163,11 @@ BY_NAME = [
     ("ScriptedFailure", "scripted"),
     ("EmptyAnswer", "empty"),
     ("GraphRecursion", "steps"),
+    ("NoAnswer", "silent"),
+    ("AnswerTooLong", "answer"),
+    ("PoisonedState", "poisoned"),
+    ("StateTooBig", "big"),
+    ("StateNotPlain", "plain"),
 ]
 WORDS = {
     "key": "The model's provider refused the API key, or it is missing. Ask the operator to check it.",
@@ -118,6 +181,14 @@ WORDS = {
     "long": "The conversation is too long for the model. Send something shorter, or start a new conversation.",
     "empty": "The model gave an empty answer. Send it again, or put it in other words.",
     "steps": "The answer took too many steps and was stopped. Ask for something smaller.",
+    "silent": "The assistant's graph came to its end without an answer. Send it again; "
+    "if it stays so, tell the operator, who can check CHAT_GRAPH.",
+    "answer": "The answer was longer than 128 KiB; its beginning is kept. Ask for something shorter.",
+    "poisoned": "The conversation's stored state could not be read and was set aside. "
+    "Send it again: the assistant goes on from what was said.",
+    "big": "The assistant's graph wanted to keep too much at once. Ask for something smaller; "
+    "if it stays so, tell the operator, who can check CHAT_GRAPH.",
+    "plain": "The assistant's graph keeps what cannot be stored. Tell the operator, who can check CHAT_GRAPH.",
     "scripted": "The model failed, as /fail asked it to. Send another message to go on.",
     "other": "The answer failed for a reason of the server's own. Send it again; if it stays so, tell the operator.",
 }
@@ -128,9 +199,19 @@ def explain(error: BaseException) -> str:
     return WORDS[_reason(error)]
 
 
+def is_passing(error: BaseException) -> bool:
+    """Whether the same model may well answer a moment later."""
+    return _reason(error) in ("rate", "connect", "trouble")
+
+
 def is_expected(error: BaseException) -> bool:
     """Whether the failure lies with the model or the question, so that no stack is worth a look."""
     return _reason(error) != "other"
+
+
+def is_suspect(error: BaseException) -> bool:
+    """Whether the state itself may be why our graph failed: what is neither a model's nor foreseen."""
+    return not is_expected(error) and not isinstance(error, ModelFailed)
 
 
 def _reason(error: BaseException) -> str:
@@ -153,6 +234,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(current))
         yield current
         current = current.__cause__ or current.__context__
-
-
-__all__ = ["EmptyAnswer", "ScriptedFailure", "explain", "is_expected", "make_model", "prompt_characters"]

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import orjson
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.types import Interrupt
 
 from .answer import ANSWER_BYTES, Limit
+from .given import Given
+from .models import AnswerTooLong, EmptyAnswer, NoAnswer, explain
 
 
 class Drained(Exception):
@@ -19,7 +21,7 @@ class Drained(Exception):
 class Job:
     """One attempt at one turn. ``seq`` is that of the user's message in the log.
 
-    ``username`` is empty where the user is alone with the assistant.
+    ``username`` is empty where the user is alone with the assistant. ``given`` is read once the attempt has begun.
     """
 
     conversation_id: str
@@ -29,6 +31,7 @@ class Job:
     username: str
     seq: int
     text: str
+    given: Given = field(default_factory=Given)
 
 
 class Source(NamedTuple):
@@ -54,9 +57,11 @@ class Outcome:
     text: str = ""
     error: str = ""
     interrupts: list[dict[str, Any]] = field(default_factory=list)  # {"id", "value"}
-    usage: dict[str, int] = field(default_factory=dict)  # input_tokens, output_tokens, total_tokens
+    usage: dict[str, Any] = field(default_factory=dict)  # tokens, seconds that models were asked, the last one's name
     title: str = ""
     cancelled_by: str = ""  # the device
+    language: str = ""
+    values: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the state at its end
 
 
 def answer_of(values: dict[str, Any]) -> AIMessage | None:
@@ -65,17 +70,44 @@ def answer_of(values: dict[str, Any]) -> AIMessage | None:
 
 
 def done(values: dict[str, Any]) -> Outcome:
+    """Return the answer that the state ends with; failed where there is none, or more than an answer may be."""
     answer = answer_of(values)
-    title = str(values.get("title", ""))
-    text = Limit().take(str(answer.text)) if answer else ""
-    if not text.strip():
-        return Outcome("failed", error="The model gave an empty answer. Send it again.", title=title)
-    return Outcome("done", text=text, usage=_usage(answer), title=title)
+    limit = Limit()
+    text = limit.take(str(answer.text)) if answer else ""
+    problem: Exception | None = None
+    if not answer:
+        problem = NoAnswer()
+    elif not text.strip():
+        problem = EmptyAnswer()
+    elif len(text) < len(answer.text):
+        problem = AnswerTooLong()
+    outcome = Outcome("done", text=text, usage=used(values), values=values)
+    outcome.title, outcome.language = str(values.get("title", "")), str(values.get("language", ""))
+    if problem is not None:
+        outcome.status, outcome.error = "failed", explain(problem)
+    return outcome
 
 
-def _usage(answer: AIMessage | None) -> dict[str, int]:
-    used: dict[str, Any] = dict((answer.usage_metadata if answer else None) or {})
-    return {name: int(used[name]) for name in ("input_tokens", "output_tokens", "total_tokens") if name in used}
+def failed(error: Exception) -> Outcome:
+    return Outcome("failed", error=explain(error))
+
+
+def used(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the turn's usage: as our graph adds it up, or what the messages since the question say."""
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    usage = values.get("usage")
+    if isinstance(usage, dict) and usage:
+        known = {name: usage[name] for name in (*names, "seconds", "model") if name in usage}
+        return known if known.get("model") else {}
+    found: dict[str, Any] = {}
+    for message in reversed(values.get("messages", [])):
+        if isinstance(message, HumanMessage):
+            break
+        counts: dict[str, Any] = dict((message.usage_metadata if isinstance(message, AIMessage) else None) or {})
+        for name in names:
+            if counts.get(name):
+                found[name] = found.get(name, 0) + int(counts[name])
+    return found
 
 
 def waiting(values: dict[str, Any], interrupts: Sequence[Interrupt]) -> Outcome:

@@ -7,9 +7,10 @@ scripts. A saver serves one event loop.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import orjson
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -22,37 +23,29 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
+from redis.exceptions import ResponseError
 from redisvl.query import FilterQuery  # type: ignore[import-untyped]
 from redisvl.query.filter import FilterExpression, Num, Tag  # type: ignore[import-untyped]
 
-from conversations import keys as conversation_keys
 from conversations import store
 from conversations.faults import point
 
 from . import keys
 from .fence import run, run_fenced, ttl_ms
+from .models import PoisonedState, StateNotPlain, StateTooBig
 from .outcome import Source
 from .serializer import SafeSerializer
 
 INDEX = "tether_checkpoints"
 KEEP_TURN_ENDS = 20
 LIST_LIMIT = 1000
+# Ours keeps a window of messages; another graph's state must not hold Redis up either.
+MOST_BYTES = 8 * 1024 * 1024
 
 # What a checkpoint's metadata says of the attempt that wrote it.
 OF_ITS_TURN = {"turn_id", "attempt", "turn_seq", "ended", "thread_id", "checkpoint_id"}
 
 Name = tuple[str, str, str]  # thread, namespace, checkpoint id
-
-
-class HeadTurn(NamedTuple):
-    """The turn that the head checkpoint is of, empty in a fork that has had none.
-
-    ``seq``: its message's, 0 if unknown; ``ended``: broken off, closed.
-    """
-
-    turn_id: str
-    seq: int
-    ended: bool
 
 
 class FencedRedisSaver(AsyncRedisSaver):
@@ -96,7 +89,7 @@ class FencedRedisSaver(AsyncRedisSaver):
         new_versions: ChannelVersions,
         stream_mode: str = "values",
     ) -> RunnableConfig:
-        """Store a checkpoint and make it the head. Raises Fenced, Unavailable."""
+        """Store a checkpoint and make it the head. Raises Fenced, Unavailable, StateTooBig, StateNotPlain."""
         settled = config["configurable"]
         thread_id, ns, id_ = settled["thread_id"], settled.get("checkpoint_ns", ""), checkpoint["id"]
         parent_id = settled.get("checkpoint_id") or ""
@@ -118,7 +111,7 @@ class FencedRedisSaver(AsyncRedisSaver):
         """Return the stored JSON: fields to search by, and the two bodies as strings of their own."""
         settled = config["configurable"]
         meta = cast(dict[str, Any], get_checkpoint_metadata(config, metadata))
-        return orjson.dumps(
+        document = orjson.dumps(
             {
                 "thread_id": settled["thread_id"],
                 "run_id": str(meta.get("run_id", "")),
@@ -130,10 +123,19 @@ class FencedRedisSaver(AsyncRedisSaver):
                 "parent_checkpoint_id": parent_id,
                 "source": meta.get("source", ""),
                 "step": meta.get("step", 0),
-                "metadata": self.serde.dumps_typed(meta)[1].decode(),
-                "checkpoint": self.serde.dumps_typed(checkpoint)[1].decode(),
+                "metadata": self._dump(meta),
+                "checkpoint": self._dump(checkpoint),
             }
         )
+        if len(document) > MOST_BYTES:
+            raise StateTooBig
+        return document
+
+    def _dump(self, value: Any) -> str:
+        try:
+            return self.serde.dumps_typed(value)[1].decode()
+        except TypeError as error:
+            raise StateNotPlain from error
 
     async def aput_writes(
         self,
@@ -155,8 +157,10 @@ class FencedRedisSaver(AsyncRedisSaver):
         fields: list[str | bytes] = []
         for position, (channel, value) in enumerate(writes):
             index = WRITES_IDX_MAP.get(channel, position)
-            body = [task_path, task_id, index, channel, self.serde.dumps_typed(value)[1].decode()]
+            body = [task_path, task_id, index, channel, self._dump(value)]
             fields += [f"{task_id},{index}", orjson.dumps(body)]
+        if sum(len(each) for each in fields) > MOST_BYTES:
+            raise StateTooBig
         # As LangGraph's own savers do: interrupts, errors and answers replace, results stay the first.
         replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
         waits = any(channel == INTERRUPT for channel, _ in writes)
@@ -169,30 +173,16 @@ class FencedRedisSaver(AsyncRedisSaver):
         point("checkpoint.task_stored")
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return one checkpoint, the newest without a checkpoint_id; refreshes its time to live."""
-        settled = config["configurable"]
-        ns, id_ = settled.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
-        return await self._get(settled["thread_id"], ns, id_)
+        """Return one checkpoint, the newest without a checkpoint_id; refreshes its time to live.
 
-    async def abase_turn(self, config: RunnableConfig) -> HeadTurn | None:
-        """Return the turn whose checkpoint the head is, None where this turn starts from nothing.
-
-        Where this turn answers an older message anew, or the head belongs to what gave way, the head goes back to the
-        newest turn-end that is left of what was before, or away. Raises Fenced, Unavailable.
+        Raises PoisonedState for one that cannot be read, or, where a turn goes on from it, has no messages.
         """
         settled = config["configurable"]
-        thread_id, turn_id = settled["thread_id"], settled["turn_id"]
-        found = await run(
-            "checkpoint_base",
-            [
-                conversation_keys.turn(thread_id, turn_id),
-                keys.heads(thread_id),
-                keys.order(thread_id),
-                conversation_keys.superseded(thread_id),
-            ],
-            [settled["attempt"], turn_id, settled["turn_seq"], keys.prefix(thread_id)],
-        )
-        return None if found is None else HeadTurn(found[0].decode(), found[1], found[2] != b"")
+        ns, id_ = settled.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
+        found = await self._get(settled["thread_id"], ns, id_)
+        if found and settled.get("turn_id") and not _has_messages(found):
+            raise PoisonedState
+        return found
 
     async def acopy_turn_end(self, source: Source, target_id: str, seq: int) -> bool:
         """Make the turn's end, if it is kept, the head of another thread, as of ``seq`` there. Raises Unavailable.
@@ -210,18 +200,23 @@ class FencedRedisSaver(AsyncRedisSaver):
         return True
 
     async def _get(self, thread_id: str, ns: str, id_: str) -> CheckpointTuple | None:
-        found = await run(
-            "checkpoint_get",
-            [keys.heads(thread_id), keys.order(thread_id)],
-            [ttl_ms(), ns, id_, keys.prefix(thread_id), keys.writes_prefix(thread_id)],
-        )
-        if not found:
-            return None
+        try:
+            found = await run(
+                "checkpoint_get",
+                [keys.heads(thread_id), keys.order(thread_id)],
+                [ttl_ms(), ns, id_, keys.prefix(thread_id), keys.writes_prefix(thread_id)],
+            )
+            return self._tuple(thread_id, ns, found) if found else None
+        except (ResponseError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            # Whatever it is, it is not what was written here; its text may hold what was said.
+            raise PoisonedState from error
+
+    def _tuple(self, thread_id: str, ns: str, found: Any) -> CheckpointTuple:
         document = orjson.loads(found[0])
         parent_id = document["parent_checkpoint_id"]
         return CheckpointTuple(
             config=_config(thread_id, ns, document["checkpoint_id"]),
-            checkpoint=self._load(document["checkpoint"]),
+            checkpoint=_checked(self._load(document["checkpoint"])),
             metadata=self._load(document["metadata"]),
             parent_config=_config(thread_id, ns, parent_id) if parent_id else None,
             pending_writes=[
@@ -331,13 +326,31 @@ class FencedRedisSaver(AsyncRedisSaver):
                 [keys.prefix(thread_id), keys.writes_prefix(thread_id)],
             )
 
+    async def adiscard(self, config: RunnableConfig) -> None:
+        """Drop every checkpoint of the turn's thread, under the fence. Raises Fenced, Unavailable."""
+        thread_id = config["configurable"]["thread_id"]
+        await run_fenced("checkpoint_discard", config, [], [keys.prefix(thread_id), keys.writes_prefix(thread_id)])
+
     async def adelete_thread(self, thread_id: str) -> None:
-        """Drop every checkpoint of the thread. Raises Unavailable."""
+        """Drop every checkpoint of the thread, and the notes of its beginning. Raises Unavailable."""
         await run(
             "checkpoint_delete",
-            [keys.heads(thread_id), keys.order(thread_id)],
+            [keys.heads(thread_id), keys.order(thread_id), keys.recap(thread_id)],
             [keys.prefix(thread_id), keys.writes_prefix(thread_id)],
         )
+
+
+def _checked(checkpoint: Any) -> Checkpoint:
+    """Return the checkpoint if it is the shape of one. Raises ValueError, KeyError, TypeError."""
+    values = checkpoint["channel_values"]
+    if not isinstance(values, dict) or not isinstance(checkpoint["channel_versions"], dict):
+        raise ValueError("a checkpoint has no channels")
+    return cast(Checkpoint, checkpoint)
+
+
+def _has_messages(found: CheckpointTuple) -> bool:
+    messages = found.checkpoint["channel_values"].get("messages", [])
+    return isinstance(messages, list) and all(isinstance(each, BaseMessage) for each in messages)
 
 
 def _config(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:

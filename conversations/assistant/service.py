@@ -8,31 +8,29 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from django.conf import settings
-from django.utils.module_loading import import_string
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
-from conversations.errors import Fenced, StartRefused, Unavailable
+from conversations.errors import Fenced, Unavailable
 
 from . import context
 from .answer import Limit
 from .between import read_between
-from .graph import build_graph
-from .models import explain, is_expected, make_model
-from .outcome import Drained, Job, Outcome, Sink, Source, answer_of, done, ended, waiting
-from .saver import FencedRedisSaver, HeadTurn
+from .compiling import compile_graph
+from .given import HeadTurn
+from .memory import MemoryStore
+from .models import Models, PoisonedState, explain, is_expected, is_suspect
+from .outcome import Drained, Job, Outcome, Sink, Source, answer_of, done, ended, failed, used, waiting
+from .saver import FencedRedisSaver
 from .speakers import spoken
+from .tending import Tender
+from .turn_context import TurnContext
 
 logger = structlog.get_logger(__name__)
 
-# `/steps N` has a superstep each; a graph that runs in circles still ends.
-MAX_SUPERSTEPS = 10_000
-# Nodes of our own graph whose work is no news to a person.
-QUIET_NODES = {"take_input", "respond", "update_context"}
 Loader = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 
@@ -42,18 +40,25 @@ __all__ = ["Assistant", "Drained", "Job", "Loader", "Outcome", "Sink"]
 class Assistant:
     """One a process and event loop; start() first."""
 
-    def __init__(self, model_name: str | None = None) -> None:
-        self.model_name = model_name
+    def __init__(self, model_name: str | None = None, models: Models | None = None) -> None:
+        self.models = models or Models(model_name)
+        self.tender = Tender(self.models)
         self.controls: dict[str, RunControl] = {}
 
     async def start(self) -> None:
-        """Prepare graph and search index. Any number of nodes may do so at once.
+        """Prepare graph and search indexes. Any number of nodes may do so at once.
 
-        Raises StartRefused for an unusable CHAT_MODEL or ASSISTANT_GRAPH, Unavailable.
+        Raises StartRefused for a model, tool or CHAT_GRAPH that cannot be used, Unavailable.
         """
-        self.saver = FencedRedisSaver()
-        self.graph = _compile(self.saver, self.model_name)
+        self.models.check()
+        self.saver, self.memory = FencedRedisSaver(), MemoryStore()
+        self.graph, self.is_ours = compile_graph(self.models, self.saver, self.memory)
         await self.saver.asetup()
+        await self.memory.setup()
+
+    async def stop(self) -> None:
+        """End what runs beside the turns. Nothing is lost by it: the next turn begins it anew."""
+        await self.tender.stop()
 
     async def run(
         self,
@@ -70,24 +75,39 @@ class Assistant:
         checkpoints are gone. Raises Drained, Fenced, Unavailable; cancelled, it stops at once and
         finished supersteps are kept.
         """
-        head = await self.saver.abase_turn(_config(job))
-        if head is not None and head.turn_id == job.turn_id:
-            return await self._take_over(job, sink, answers or {})
-        if head is not None:
-            messages = await self._since(job, head)
-        else:
-            messages = [] if job.seq <= 1 else _rebuilt(await load_transcript())
-        return await self._stream(job, sink, {"messages": [*messages, _said(job)]})
+        try:
+            head = job.given.head
+            if head is not None and head.turn_id == job.turn_id:
+                return await self._take_over(job, sink, answers or {})
+            if head is not None:
+                before = await self._since(job, head)
+                heard = sum(isinstance(message, HumanMessage) for message in before)
+            else:
+                before, heard = [] if job.seq <= 1 else _rebuilt(await load_transcript()), 0
+            return await self._stream(job, sink, {"messages": [*before, _said(job)]}, heard)
+        except PoisonedState as error:
+            return await self._set_aside(job, error)
+
+    async def _state(self, job: Job) -> StateSnapshot:
+        """Return the state as the head checkpoint has it. Raises PoisonedState."""
+        snapshot: StateSnapshot = await self.graph.aget_state(_config(job))
+        return snapshot
+
+    async def _set_aside(self, job: Job, error: Exception) -> Outcome:
+        """Drop a state that cannot be read, under the fence; the next turn rebuilds it from the transcript."""
+        _log_failure(job, error)
+        await self.saver.adiscard(_config(job))
+        return failed(error)
 
     async def _since(self, job: Job, head: HeadTurn) -> list[BaseMessage]:
         """Return what the state lacks of what came before the turn: calls left open, and what the log alone knows."""
         between = await read_between(job.conversation_id, head, job.seq, has_company=bool(job.username))
-        calls = _open_calls(await self.graph.aget_state(_config(job))) if between.is_cut else []
+        calls = _open_calls(await self._state(job)) if between.is_cut else []
         return [*calls, *between.said]
 
     async def _take_over(self, job: Job, sink: Sink, answers: dict[str, Any]) -> Outcome:
         """Go on with a turn that an earlier attempt began."""
-        snapshot = await self.graph.aget_state(_config(job))
+        snapshot = await self._state(job)
         if _metadata(snapshot).get("ended"):
             return ended(snapshot.values)
         # Not `next`: it is empty already when a task's writes are stored but its superstep is not.
@@ -98,26 +118,32 @@ class Assistant:
             return waiting(snapshot.values, snapshot.interrupts)
         return await self._stream(job, sink, Command(resume=given) if given else None)
 
-    async def _stream(self, job: Job, sink: Sink, given: Any) -> Outcome:
+    async def _stream(self, job: Job, sink: Sink, given: Any, heard: int = 0) -> Outcome:
         control = self.controls[job.turn_id] = RunControl()
-        said: list[str] = []
+        run = _Run(sink)
         try:
-            values = await _relay(self.graph, job, given, control, sink, said)
+            await run.relay(self.graph, job, given, control, _context(job, heard))
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError  # which LangGraph swallows when it comes while it tidies up
-            interrupts = values.get("__interrupt__", ())
-            return waiting(values, interrupts) if interrupts else done(values)
+            if run.is_interrupted:
+                # Tasks that ran beside it are told of in other pieces of the stream; the checkpoint has all of them.
+                snapshot = await self._state(job)
+                return waiting(snapshot.values, snapshot.interrupts)
+            return done(run.values)
         except GraphDrained:
             raise Drained from None
-        except (Fenced, Unavailable):
+        except (Fenced, Unavailable, PoisonedState):
             raise
         except (Exception, asyncio.CancelledError) as error:
             # A cancellation that nobody asked this task for is the graph's own failure.
             if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
                 raise
             _log_failure(job, error)
+            if self.is_ours and is_suspect(error):
+                await self.saver.adiscard(_config(job))
             title = context.title_of(job.text) if job.seq == 1 else ""
-            return Outcome("failed", text="".join(said), error=explain(error), title=title)
+            said = "".join(run.said)
+            return Outcome("failed", text=said, error=explain(error), title=title, usage=used(run.values))
         finally:
             if self.controls.get(job.turn_id) is control:
                 del self.controls[job.turn_id]
@@ -131,30 +157,44 @@ class Assistant:
         """Write the turn-end checkpoint of a turn that failed or was cancelled: open calls answered, ``text`` added.
 
         Call it before the turn's finish, which gives up the fence. A second call changes nothing.
-        Raises Fenced, Unavailable.
+        Raises Fenced, Unavailable. A state that cannot take it is dropped, so that the next turn rebuilds it.
         """
-        head = await self.saver.abase_turn(_config(job))
-        snapshot = await self.graph.aget_state(_config(job))
+        try:
+            await self._end_turn(job, text, status)
+        except (Fenced, Unavailable):
+            raise
+        except Exception as error:
+            _log_failure(job, error)
+            await self.saver.adiscard(_config(job))
+
+    async def _end_turn(self, job: Job, text: str, status: str) -> None:
+        snapshot = await self._state(job)
         metadata = _metadata(snapshot)
         mine = metadata.get("turn_id") == job.turn_id
         if mine and metadata.get("ended"):
             return
         if not metadata and job.seq > 1:
             return  # no state to add to: the next turn rebuilds it from the transcript, this answer included
-        if mine:
-            update = _open_calls(snapshot)
-        else:
-            update = [*(await self._since(job, head) if head else []), _said(job)]
+        update = _open_calls(snapshot)
+        if _said(job).id not in {message.id for message in snapshot.values.get("messages", [])}:
+            # It never began, or was stopped before its first step.
+            head = job.given.head
+            update += await self._since(job, head) if head and head.turn_id != job.turn_id else []
+            update.append(_said(job))
         # An answer that came whole just before the end gives way to what was sent of it.
         answer = answer_of(snapshot.values) if mine and not snapshot.tasks else None
-        answer_id = answer.id if answer else f"{job.turn_id}-{status}"
+        if answer:
+            update.append(RemoveMessage(str(answer.id)))
         if text:
-            update.append(AIMessage(Limit().take(text), id=answer_id))
-        elif answer:
-            update.append(RemoveMessage(str(answer_id)))
+            update.append(AIMessage(Limit().take(text), id=f"{job.turn_id}-{status}"))
         # As if the graph's last node had said it; what that would start, the next input discards.
         as_node = list(self.graph.nodes)[-1]
         await self.graph.aupdate_state(_config(job, ended=status), {"messages": update}, as_node)
+
+    def tend(self, job: Job, outcome: Outcome) -> None:
+        """Begin what is not done on anybody's time: a title, and notes of what will leave the window."""
+        if self.is_ours and outcome.status == "done":
+            self.tender.tend_soon(job, outcome.values)
 
     async def prune(self, conversation_id: str, turn_id: str) -> None:
         """Drop what the finished turn no longer needs. Never raises: the next turn's prune catches up."""
@@ -175,40 +215,59 @@ class Assistant:
         await self.saver.adelete_thread(conversation_id)
 
 
-def _compile(saver: FencedRedisSaver, model_name: str | None) -> Any:
-    """Compile our graph, or the one that ASSISTANT_GRAPH names: a StateGraph with a ``messages`` channel."""
-    path = getattr(settings, "ASSISTANT_GRAPH", "")
-    if not path:
-        return build_graph(make_model(model_name)).compile(checkpointer=saver)
-    try:
-        return import_string(path).compile(checkpointer=saver)
-    except (ImportError, AttributeError) as error:
-        raise StartRefused(f"ASSISTANT_GRAPH is {path!r}, which is no StateGraph: {error}") from None
+class _Run:
+    """Passes on what a running graph says; keeps it, and the graph's last state."""
 
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.said: list[str] = []
+        self.values: dict[str, Any] = {}
+        self.is_interrupted = False
 
-async def _relay(graph: Any, job: Job, given: Any, control: RunControl, sink: Sink, said: list[str]) -> dict[str, Any]:
-    """Run the graph, pass its pieces and steps on, keep the pieces in ``said``, and return its last state."""
-    limit = Limit()
-    values: dict[str, Any] = {}
-    async for mode, data in graph.astream(
-        given, _config(job), stream_mode=["messages", "tasks", "values"], durability="sync", control=control
-    ):
-        if mode == "messages":
-            message = data[0]
-            if isinstance(message, AIMessage | AIMessageChunk) and (piece := limit.take(str(message.text))):
-                said.append(piece)
-                sink.piece(piece)
-        elif mode == "values":
-            values.pop("__interrupt__", None)
-            values |= data
-        elif data["name"] not in QUIET_NODES:
-            sink.step(data["name"], "ended" if "result" in data else "began")
-    return values
+    async def relay(self, graph: Any, job: Job, given: Any, control: RunControl, about: TurnContext) -> None:
+        """Run the graph. Raises what it raises."""
+        limit = Limit()
+        async for mode, data in graph.astream(
+            given,
+            _config(job),
+            context=about,
+            stream_mode=["messages", "tasks", "values"],
+            durability="sync",
+            control=control,
+        ):
+            if mode == "messages":
+                message = data[0]
+                if isinstance(message, AIMessage | AIMessageChunk) and (piece := limit.take(str(message.text))):
+                    self.said.append(piece)
+                    self.sink.piece(piece)
+            elif mode == "values":
+                self.is_interrupted |= data.pop("__interrupt__", None) is not None
+                self.values |= data
+            else:
+                self.sink.step(data["name"], "ended" if "result" in data else "began")
 
 
 def _config(job: Job, **more: Any) -> RunnableConfig:
     turn = {"turn_id": job.turn_id, "turn_seq": job.seq, "attempt": job.attempt}
-    return {"configurable": {"thread_id": job.conversation_id, **turn, **more}, "recursion_limit": MAX_SUPERSTEPS}
+    return {"configurable": {"thread_id": job.conversation_id, **turn, **more}}
+
+
+def _context(job: Job, heard: int) -> TurnContext:
+    given = job.given
+    return TurnContext(
+        conversation_id=job.conversation_id,
+        turn_id=job.turn_id,
+        user_id=job.user_id,
+        username=job.username,
+        seq=job.seq,
+        model=given.model,
+        topic=given.topic,
+        title=given.title,
+        instructions=given.instructions,
+        own_instructions=given.own_instructions,
+        recap=given.recap,
+        heard=heard,
+    )
 
 
 def _metadata(snapshot: StateSnapshot) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 -- Erase what was said: the log goes on after `history.cleared`, nothing before it stays here, nor in the checkpoints.
--- KEYS[8] sent, KEYS[9] checkpoint heads, KEYS[10] checkpoint order. ARGV[5], ARGV[6]: prefixes of documents and writes.
+-- KEYS[8] sent, KEYS[9] checkpoint heads, KEYS[10] checkpoint order, KEYS[11] recap. ARGV[5], ARGV[6]: prefixes of documents and writes.
 local conversation_id, user, body, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local at, refusal = position()
 if not at then return { refusal } end
@@ -15,7 +15,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[10], 0, -1)) do
   local name = string.sub(member, string.find(member, '|', 1, true) + 1)
   redis.call('UNLINK', ARGV[5] .. name, ARGV[6] .. name)
 end
-redis.call('UNLINK', KEYS[9], KEYS[10], superseded_key())
+redis.call('UNLINK', KEYS[9], KEYS[10], KEYS[11], superseded_key())
 redis.call('HSET', META, 'cleared', at.seq, 'count', 0, 'preview', '')
 -- A title made of what was said goes too; one that a person gave stays.
 local titles = redis.call('HMGET', META, 'title', 'first_words')

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('conversations', '0004_no_doubled_indexes'),
+        ('conversations', '0005_assistant_wishes'),
     ]
 
     operations = [

@@ -11,9 +11,11 @@ from langgraph.types import Interrupt
 from conversations import keys as conversation_keys
 from conversations import store
 from conversations.assistant import keys
+from conversations.assistant.given import read_given
 from conversations.assistant.outcome import Source
 from conversations.assistant.saver import KEEP_TURN_ENDS, FencedRedisSaver
 from conversations.errors import Fenced, Unavailable
+from conversations.turns import Claim
 
 
 @pytest.fixture
@@ -195,8 +197,8 @@ async def test_another_thread_goes_on_from_a_turns_end_and_never_from_its_middle
     copy = Thread(thread.saver)
     assert await thread.saver.acopy_turn_end(Source(thread.id, "turn-1", is_whole), copy.id, 7) == is_copied
     assert await copy.newest() == ("two" if is_copied else None)
-    head = await thread.saver.abase_turn(copy.config("turn-9", turn_seq=8))
-    assert head == (("", 7, False) if is_copied else None)
+    given = await read_given(Claim(copy.id, "turn-9", 1, "1", 8, "", [], []))
+    assert given.head == (("", 7, False) if is_copied else None)
 
 
 async def test_pruning_keeps_a_turns_last_checkpoint_only(thread):

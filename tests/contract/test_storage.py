@@ -117,8 +117,8 @@ def test_the_command_prints_kinds_and_fails_where_there_are_orphans(capsys: pyte
 
 
 def _with_stray() -> None:
-    from conversations.revocations import connect_once
+    from conversations.store import connect_sync
 
-    with connect_once() as client:
+    with connect_sync() as client:
         client.set("stray", "x")
     call_command("storage")

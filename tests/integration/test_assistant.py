@@ -39,7 +39,9 @@ async def test_the_pieces_joined_are_the_answer(talk):
     outcome = await talk.run(await talk.claim("hello  there\n friend "), heard)
     assert (outcome.status, outcome.text) == ("done", "echo: hello  there\n friend ")
     assert heard.pieces == ["echo: ", "hello  ", "there\n ", "friend "]
-    assert outcome.usage == {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    seconds = outcome.usage.pop("seconds")
+    assert outcome.usage == {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "model": "scripted"}
+    assert 0 < seconds < 5
 
 
 async def test_the_title_is_the_first_60_characters_of_the_first_message(talk):
@@ -70,10 +72,14 @@ async def test_an_approval_waits_and_then_goes_either_way(talk):
         assert (outcome.status, outcome.text, heard.text) == ("done", answer, answer)
 
 
-async def test_a_tools_beginning_and_end_are_told(talk):
+async def test_every_named_steps_beginning_and_end_are_told(talk):
     heard = Heard()
-    await talk.run(await talk.claim("/approve cake"), heard)
-    assert heard.steps == [("tools", "began"), ("tools", "ended")]
+    await talk.run(await talk.claim("hello"), heard)
+    names = ["take_input", "respond", "update_context"]
+    assert heard.steps == [(name, status) for name in names for status in ("began", "ended")]
+    asked = Heard()
+    await talk.run(await talk.claim("/approve cake"), asked)
+    assert asked.steps[-2:] == [("tools", "began"), ("tools", "ended")]
 
 
 async def test_a_turn_that_was_answered_while_its_node_died_is_not_asked_again(talk, settings):
@@ -273,30 +279,6 @@ async def test_a_forgotten_conversation_leaves_no_checkpoint(talk):
     assert await talk.keys() == []
 
 
-async def test_another_graph_with_messages_takes_the_place_of_ours(talk, settings):
-    settings.ASSISTANT_GRAPH = "tests.integration.test_assistant.parrot"
-    talk.assistant = Assistant()
-    await talk.assistant.start()
-    heard = Heard()
-    outcome = await talk.run(await talk.claim("hello"), heard)
-    assert (outcome.text, heard.text) == ("hello!", "hello!")
-    job = await talk.claim("bye")
-    await talk.assistant.end_turn(job, text="half", status="cancelled")
-    assert await talk.said() == ["hello", "hello!", "bye", "half"]
-
-
-def _parrot():
-    from langgraph.graph import START, MessagesState, StateGraph
-
-    graph = StateGraph(MessagesState)
-    graph.add_node("parrot", lambda state: {"messages": [AIMessage(state["messages"][-1].text + "!")]})
-    graph.add_edge(START, "parrot")
-    return graph
-
-
-parrot = _parrot()
-
-
 async def test_the_fence_is_the_turns_own_hash(talk):
     job = await talk.claim("hello")
     await store.client().delete(keys.turn(job.conversation_id, job.turn_id))
@@ -309,7 +291,7 @@ async def test_a_cancellation_that_the_graph_raises_itself_is_a_failure(talk, mo
     async def give_up(state):
         raise asyncio.CancelledError
 
-    monkeypatch.setattr("conversations.assistant.graph.use_tools", give_up)
+    monkeypatch.setattr("conversations.assistant.graph._use_tool_of", lambda offered: give_up)
     await talk.assistant.start()
     outcome = await talk.run(await talk.claim("/approve cake"))
     assert (outcome.status, bool(outcome.error)) == ("failed", True)

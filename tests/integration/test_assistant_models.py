@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from conversations.assistant import models
+from conversations.assistant import asking, models
 from conversations.assistant.service import Assistant
 from tests.assistant_kit import Heard, Talk
 
@@ -25,6 +25,11 @@ def is_ready(port):
         return False
     finally:
         connection.close()
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(asking, "BACKOFF_SECONDS", 0.01)
 
 
 @pytest.fixture

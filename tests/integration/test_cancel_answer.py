@@ -250,7 +250,7 @@ async def test_who_writes_on_declines_and_the_log_says_so():
 
 @pytest.mark.parametrize(("graph", "noted"), [("careful_graph", ["cancelled"]), ("stubborn_graph", ["not now"])])
 async def test_an_asynchronous_tool_gets_the_cancellation_and_cannot_hold_the_turn(graph, noted, settings, monkeypatch):
-    settings.ASSISTANT_GRAPH = f"tests.tools_kit.{graph}"
+    settings.CHAT_GRAPH = f"tests.tools_kit:{graph}"
     monkeypatch.setattr(pieces, "TIDY_SECONDS", 0.3)
     monkeypatch.setattr(Tool, "began", asyncio.Event())
     monkeypatch.setattr(Tool, "may_end", asyncio.Event())
@@ -269,7 +269,7 @@ async def test_an_asynchronous_tool_gets_the_cancellation_and_cannot_hold_the_tu
 
 
 async def test_a_marked_tool_runs_only_once_each_call_was_approved(settings, monkeypatch):
-    settings.ASSISTANT_GRAPH = "tests.tools_kit.paying_graph"
+    settings.CHAT_GRAPH = "tests.tools_kit:paying_graph"
     monkeypatch.setattr(Tool, "noted", [])
     here = await new_talk()
     async with node() as runner:
@@ -286,7 +286,7 @@ async def test_a_marked_tool_runs_only_once_each_call_was_approved(settings, mon
 
 
 async def test_a_question_too_large_for_a_frame_fails_the_turn(talk, settings):
-    settings.ASSISTANT_GRAPH = "tests.tools_kit.big_question"
+    settings.CHAT_GRAPH = "tests.tools_kit:big_question"
     talk.assistant = Assistant()
     await talk.assistant.start()
     outcome = await talk.run(await talk.claim("ask me"))

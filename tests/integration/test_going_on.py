@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from conversations import control, keys, memberships, store, turns, versions
+from conversations.assistant.given import read_given
 from conversations.assistant.service import Assistant
 from conversations.assistant.speakers import OVERHEARD
 from conversations.messages import append_draft, draft_message
@@ -220,9 +221,8 @@ async def test_a_turn_that_was_taken_over_before_its_first_step_starts_from_the_
     turn_id = await versions.regenerate_answer(**desk.by, message_id=message["message_id"], once="g")
     claimed = await turns.claim(desk.talk.conversation_id, turn_id, 0, "n0")
     assert isinstance(claimed, turns.Claim)
-    config = {"thread_id": desk.talk.conversation_id, "turn_id": turn_id, "attempt": 1, "turn_seq": claimed.seq}
-    first = await desk.assistant.saver.abase_turn({"configurable": config})
-    assert await desk.assistant.saver.abase_turn({"configurable": config}) == first
+    first = await read_given(claimed)
+    assert await read_given(claimed) == first
     await turns.release(claimed)
     await desk.settle()
     assert await desk.known() == (["one", "echo: one", "two", "echo: two"], KEPT)
