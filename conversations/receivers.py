@@ -29,6 +29,7 @@ def connect_receivers() -> None:
         post_save.connect(_after_save, sender=model, dispatch_uid=f"tether.save.{model.__name__}")
         post_delete.connect(_after_delete, sender=model, dispatch_uid=f"tether.delete.{model.__name__}")
     post_save.connect(_after_wishes, sender=User, dispatch_uid="tether.wishes")
+    post_delete.connect(_after_person, sender=User, dispatch_uid="tether.delete.person")
     post_delete.connect(_after_session, sender=Session, dispatch_uid="tether.delete.session")
     post_delete.connect(_after_user, sender=User, dispatch_uid="tether.delete.feed")
     post_delete.connect(_after_conversation, sender=Conversation, dispatch_uid="tether.delete.log")
@@ -66,6 +67,12 @@ def _after_wishes(
     """Tell turns of new instructions."""
     if not created and (update_fields is None or "instructions" in update_fields):
         transaction.on_commit(lambda: wishes.publish_wishes(instance), robust=True)
+
+
+def _after_person(sender: type[Model], instance: User, **_: Any) -> None:
+    """What the assistant knows of somebody goes with the account. The key is read now, as below."""
+    user_id = str(instance.pk)
+    transaction.on_commit(lambda: wishes.forget_person(user_id), robust=True)
 
 
 def _after_delete(sender: type[Model], instance: Any, **_: Any) -> None:

@@ -29,6 +29,15 @@ def order(thread_id: str) -> str:
     return f"{tag(thread_id)}:checkpoint_order:{thread_id}"
 
 
+# Of what the assistant is asked to remember: JSON documents `memory:<ulid>` and the search index over them.
+MEMORY = "memory"
+
+
+def memory_namespace(user_id: str) -> str:
+    """The `prefix` of a person's documents; of a fixed width, since the store searches by its beginning."""
+    return f"user{user_id:0>20}"
+
+
 def recap(thread_id: str) -> str:
     """String: JSON [text, id of the last message in it], what a model wrote; expires as checkpoints do."""
     return f"{tag(thread_id)}:recap:{thread_id}"

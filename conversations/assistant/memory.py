@@ -4,6 +4,7 @@ Facts are kept CHAT_MEMORY_DAYS after they were last read. The package's store s
 revives objects by name; so a namespace here has a fixed width and is compared again, and a value is plain text.
 """
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
@@ -15,14 +16,24 @@ from redisvl.index import AsyncSearchIndex  # type: ignore[import-untyped]
 
 from conversations import store
 
-PREFIX = "memory"
+from . import keys
+
 MOST_FACTS = 100
 FACT_CHARACTERS = 500
 SCHEMA = {
-    "index": {"name": PREFIX, "prefix": f"{PREFIX}:", "storage_type": "json"},
+    "index": {"name": keys.MEMORY, "prefix": f"{keys.MEMORY}:", "storage_type": "json"},
     "fields": [{"name": "prefix", "type": "text"}, {"name": "key", "type": "tag"}],
 }
 RECALLED = 20
+
+
+class _Index(AsyncSearchIndex):  # type: ignore[misc]
+    """Gives each document its time to live in the write that stores it; the package does it in one of its own."""
+
+    async def load(self, data: Iterable[Any], *args: Any, **more: Any) -> list[str]:
+        ttl_seconds = int(settings.CHAT_MEMORY_DAYS * 86_400)
+        stored: list[str] = await super().load(data, *args, **{**more, "ttl": ttl_seconds})
+        return stored
 
 
 class MemoryStore(AsyncRedisStore):
@@ -34,8 +45,8 @@ class MemoryStore(AsyncRedisStore):
         self._redis, self._owns_its_client, self.cluster_mode = store.client(), False, False
         self.index_config = None
         self.ttl_config = {"default_ttl": settings.CHAT_MEMORY_DAYS * 24 * 60, "refresh_on_read": True}
-        self.store_prefix, self.vector_prefix = PREFIX, f"{PREFIX}_vectors"
-        self.store_index = AsyncSearchIndex.from_dict(SCHEMA, redis_client=self._redis)
+        self.store_prefix, self.vector_prefix = keys.MEMORY, f"{keys.MEMORY}_vectors"
+        self.store_index = _Index.from_dict(SCHEMA, redis_client=self._redis)
 
     async def setup(self) -> None:
         """Create the search index, if no other node has. Raises Unavailable."""
@@ -56,8 +67,7 @@ class MemoryStore(AsyncRedisStore):
 
 
 def _namespace(user_id: str) -> tuple[str]:
-    # Searched by prefix: without the width, user 1 would find what user 12 told.
-    return (f"user{user_id:0>20}",)
+    return (keys.memory_namespace(user_id),)
 
 
 def _key(user_id: str, fact: str) -> str:

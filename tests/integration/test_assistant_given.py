@@ -10,7 +10,7 @@ from django.db import OperationalError
 from conversations import keys, log, memberships, messages, services, store, turns, wishes
 from conversations.archive import Archiver
 from conversations.assistant import keys as assistant_keys
-from conversations.assistant import tending
+from conversations.assistant import memory, tending
 from conversations.assistant.models import Models
 from conversations.assistant.service import Assistant
 from conversations.errors import Forbidden, InvalidMessage
@@ -215,6 +215,19 @@ async def test_a_change_in_the_admin_is_known_to_the_next_turn():
     await sync_to_async(change)()
     assert await wishes.find_wishes(room.user_id) == "Use metres."
     assert 0 < await store.client().ttl(keys.wishes(room.user_id)) <= wishes.KEPT_SECONDS
+
+
+async def test_what_is_known_of_a_person_goes_with_the_account():
+    room = await make_room()
+    ada, bob = await User.objects.aget(username="ada"), await User.objects.acreate(username="bob")
+    for user in (ada, bob):
+        await memory.remember(room.assistant.memory, str(user.pk), f"is {user.username}")
+        await wishes.change_wishes(user_id=str(user.pk), instructions="Be brief.")
+    gone = str(bob.pk)
+    await bob.adelete()
+    facts = [await memory.recall(room.assistant.memory, each) for each in (room.user_id, gone)]
+    assert facts == ["is ada", "Nothing is remembered yet."]
+    assert await store.client().keys("*:wishes") == [keys.wishes(room.user_id).encode()]
 
 
 async def test_a_database_that_does_not_answer_costs_the_instructions_and_not_the_turn(monkeypatch):

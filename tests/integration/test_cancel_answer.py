@@ -12,7 +12,7 @@ from conversations.assistant.service import Assistant
 from conversations.log import Cursor
 from conversations.runner import TurnRunner
 from tests.archive_kit import new_talk, redis, replay, say_each, snapshot_of, start_turn
-from tests.assistant_kit import talk
+from tests.assistant_kit import talk, until
 from tests.tools_kit import Tool
 
 __all__ = ["talk"]
@@ -192,6 +192,7 @@ async def test_what_a_dead_node_had_written_of_a_cancelled_answer_is_known_to_th
     async with node() as runner:
         await ask_on(runner, here, "one")
         await until_ended(here)
+        await until(lambda: not runner.running)  # else it takes the next one, too
         await ask(here, "two")
         await turns.add_pieces(await start_turn(here, "dead"), 1, ["half an"])
         await cancel(here)
