@@ -29,9 +29,8 @@ def connect_receivers() -> None:
         post_save.connect(_after_save, sender=model, dispatch_uid=f"tether.save.{model.__name__}")
         post_delete.connect(_after_delete, sender=model, dispatch_uid=f"tether.delete.{model.__name__}")
     post_save.connect(_after_wishes, sender=User, dispatch_uid="tether.wishes")
-    post_delete.connect(_after_person, sender=User, dispatch_uid="tether.delete.person")
     post_delete.connect(_after_session, sender=Session, dispatch_uid="tether.delete.session")
-    post_delete.connect(_after_user, sender=User, dispatch_uid="tether.delete.feed")
+    post_delete.connect(_after_user, sender=User, dispatch_uid="tether.delete.person")
     post_delete.connect(_after_conversation, sender=Conversation, dispatch_uid="tether.delete.log")
     user_logged_out.connect(_after_logout, dispatch_uid="tether.logout")
 
@@ -69,12 +68,6 @@ def _after_wishes(
         transaction.on_commit(lambda: wishes.publish_wishes(instance), robust=True)
 
 
-def _after_person(sender: type[Model], instance: User, **_: Any) -> None:
-    """What the assistant knows of somebody goes with the account. The key is read now, as below."""
-    user_id = str(instance.pk)
-    transaction.on_commit(lambda: wishes.forget_person(user_id), robust=True)
-
-
 def _after_delete(sender: type[Model], instance: Any, **_: Any) -> None:
     _announce(instance)
 
@@ -107,12 +100,13 @@ def _after_logout(sender: Any, request: HttpRequest | None, user: User | None, *
 
 
 def _after_user(sender: type[Model], instance: User, **_: Any) -> None:
-    """The feed goes with its user; everything else of a user's expires."""
+    """The feed goes with its user, and what the assistant knows of them; everything else of a user's expires."""
     user_id = str(instance.pk)
 
     def forget() -> None:
         with store.mapped_errors(), store.connect_sync() as redis:
             redis.unlink(keys.feed(user_id), keys.feed_meta(user_id))
+        wishes.forget_person(user_id)
 
     transaction.on_commit(forget, robust=True)
 

@@ -28,7 +28,7 @@ def made_by(module: object) -> list[object]:
     functions = [
         each for _, each in inspect.getmembers(module, inspect.isfunction) if each.__module__ == module.__name__
     ]
-    return [each for each in functions if each.__name__ not in ("tag", "prefix", "writes_prefix")]
+    return [each for each in functions if each.__name__ not in ("tag", "prefix", "writes_prefix", "memory_namespace")]
 
 
 @pytest.mark.parametrize("function", [*made_by(keys), *made_by(checkpoint_keys)], ids=lambda each: each.__name__)
