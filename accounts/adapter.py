@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from realtime.auth import client_address
 
-UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104  # a name for "none", not bound to
+UNKNOWN_ADDRESS = "0.0.0.0"  # a name for "none", not bound to
 SITE_NAME = "Tether"
 
 
@@ -21,7 +21,9 @@ class AccountAdapter(DefaultAccountAdapter):
         """Return the address that limits count by, as the sockets' door finds it."""
         forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
         headers = [(b"x-forwarded-for", forwarded.encode("latin-1", "replace"))] if forwarded else []
-        return client_address({"client": (request.META.get("REMOTE_ADDR", ""), 0), "headers": headers}) or UNKNOWN_ADDRESS
+        return (
+            client_address({"client": (request.META.get("REMOTE_ADDR", ""), 0), "headers": headers}) or UNKNOWN_ADDRESS
+        )
 
     def render_mail(self, template_prefix: str, email: Any, context: dict[str, Any], headers: Any = None) -> Any:
         return super().render_mail(template_prefix, email, {**context, "site_name": SITE_NAME}, headers)

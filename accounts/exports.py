@@ -11,8 +11,8 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
-from conversations import log, people
-from conversations.errors import Forbidden, TetherError, Unauthenticated
+from conversations import log
+from conversations.errors import TetherError, Unauthenticated
 from conversations.exporting import SUFFIX, Format, export_conversation, export_everything
 from conversations.threads import in_database
 from conversations.tokens import find_token, note_use

@@ -59,8 +59,7 @@ async def devices(request: HttpRequest) -> HttpResponse:
 def _signed_in(user: User, current: str, here: set[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     known = known_devices.list_devices(user)
     rows = [
-        {"device": each, "is_here": each.device_id in here, "is_current": each.session_key == current}
-        for each in known
+        {"device": each, "is_here": each.device_id in here, "is_current": each.session_key == current} for each in known
     ]
     named = {each.session_key for each in known}
     logins = [

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.forms import BoundField
 from django.utils.translation import gettext_lazy as _
 
@@ -40,3 +41,8 @@ def control(field: BoundField) -> Any:
 @register.filter
 def is_checkbox(field: BoundField) -> bool:
     return getattr(field.field.widget, "input_type", "") == "checkbox"
+
+
+@register.simple_tag
+def signup_is_open() -> bool:
+    return bool(settings.SIGNUP_OPEN)
