@@ -15,9 +15,7 @@ class ConsoleBackend(EmailBackend):
         if console is None:
             super().write_message(message)
             return
-        own, self.stream = self.stream, open(int(console), "w", encoding="utf-8", closefd=False)
-        try:
+        own = self.stream
+        with open(int(console), "w", encoding="utf-8", closefd=False) as self.stream:
             super().write_message(message)
-        finally:
-            self.stream.close()
-            self.stream = own
+        self.stream = own

@@ -96,17 +96,17 @@ def _leave_row(conversation_id: str, user_id: str) -> None:
     here.filter(user_id=user_id).update(left_seq=0)
     if not here.exists():
         deleted = {"status": Conversation.Status.DELETED, "deleted_at": timezone.now()}
-        Conversation.objects.filter(pk=conversation_id, owner_id=user_id).update(**deleted)
+        Conversation.objects.filter(pk=conversation_id, owner=int(user_id)).update(**deleted)
 
 
 def _deleted(user_id: str) -> list[str]:
-    rows = Conversation.objects.filter(owner_id=user_id, status=Conversation.Status.DELETED)
+    rows = Conversation.objects.filter(owner=int(user_id), status=Conversation.Status.DELETED)
     return [str(each) for each in rows.values_list("pk", flat=True)[:MOST_CONVERSATIONS]]
 
 
 def _has_more(user_id: str) -> bool:
     """Deleting the row would take what it owns along; that must have been erased, or have another owner."""
-    return bool(_conversations(user_id)) or Conversation.objects.filter(owner_id=user_id).exists()
+    return bool(_conversations(user_id)) or Conversation.objects.filter(owner=int(user_id)).exists()
 
 
 def _drop_rights(user_id: str) -> None:

@@ -1,7 +1,8 @@
 """Conversations as files: everything a member may read, oldest first, a page at a time.
 
 Nothing holds more than a page, whatever the length. Each page asks the log for membership anew, so an export ends
-where somebody is removed while it runs, as a whole file that says so. What an answer or an edit has taken the place of is there too, and marked.
+where somebody is removed while it runs, as a whole file that says so. What an answer or an edit has taken the place
+of is there too, and marked.
 """
 
 import contextlib

@@ -28,6 +28,7 @@ BUILT = {
     "invite": {"username": "mallory"},
     "remove_member": {"username": "alice"},
     "search": {"query": "alice"},
+    "export": {"format": "json"},
     "cancel": {"turn_id": str(uuid4())},
     "answer": {"turn_id": str(uuid4()), "interrupt_id": "i1", "value": True},
 }
@@ -35,7 +36,6 @@ LATER = {
     "regenerate": {"message_id": str(uuid4())},
     "edit": {"message_id": str(uuid4()), "content": "x"},
     "fork": {"seq": 1},
-    "export": {"format": "json"},
 }
 
 
