@@ -10,6 +10,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -36,7 +37,8 @@ def profile(request: HttpRequest) -> HttpResponse:
     form = PreferencesForm(request.POST or None, instance=user)
     if request.method == "POST" and form.is_valid():
         user.save(update_fields=form.Meta.fields)
-        messages.success(request, _("Saved."))
+        with translation.override(user.language or translation.get_language()):
+            messages.success(request, _("Saved."))
         response = redirect("profile")
         if user.language:  # for the pages from before a sign-in
             response.set_cookie(settings.LANGUAGE_COOKIE_NAME, user.language, samesite="Lax")

@@ -179,7 +179,8 @@ ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = False  # whoever has the mail still lacks the second factor
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
-ACCOUNT_RATE_LIMITS = {"login": env.str("RATE_LIMIT_LOGINS", default="30/m/ip")}
+RATE_LIMIT_LOGINS = env.str("RATE_LIMIT_LOGINS", default="30/m")
+ACCOUNT_RATE_LIMITS = {"login": "" if RATE_LIMIT_LOGINS == "off" else f"{RATE_LIMIT_LOGINS}/ip"}
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PRODUCTION else "http"
 MFA_ADAPTER = "accounts.adapter.FactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]

@@ -16,6 +16,7 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from . import erasing, keys, memberships, store
@@ -105,8 +106,16 @@ def _deleted(user_id: str) -> list[str]:
 
 
 def _has_more(user_id: str) -> bool:
-    """Deleting the row would take what it owns along; that must have been erased, or have another owner."""
-    return bool(_conversations(user_id)) or Conversation.objects.filter(owner=int(user_id)).exists()
+    """Whether it is too early for the rest.
+
+    Deleting the row would take what it owns along; that must have been erased, or have another owner. And the archiver
+    tells a feed of a leaving when it copies that, so the feed must not be dropped before.
+    """
+    not_told = Member.objects.filter(
+        user_id=user_id, left_seq__gt=F("conversation__archived_seq"), conversation__status=Conversation.Status.ACTIVE
+    )
+    owned = Conversation.objects.filter(owner=int(user_id))
+    return bool(_conversations(user_id)) or owned.exists() or not_told.exists()
 
 
 def _drop_rights(user_id: str) -> None:

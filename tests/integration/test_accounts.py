@@ -119,6 +119,12 @@ def test_one_address_gets_no_end_of_tries_and_who_is_behind_a_proxy_counts_alone
     assert is_signed_in(sign_in("ada", browser=Client(headers={"x-forwarded-for": "203.0.113.8"})))
 
 
+def test_the_admin_has_no_login_of_its_own(browser):
+    asked = Client().get("/admin/", follow=True)
+    assert asked.redirect_chain[-1][0].startswith("/login/?next=")
+    assert browser.get("/admin/login/").status_code == 403
+
+
 async def test_signing_out_takes_a_post_and_ends_that_login(browser):
     assert (await sync_to_async(browser.get)("/logout/")).status_code == 405
     key = browser.session.session_key

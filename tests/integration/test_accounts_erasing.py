@@ -47,12 +47,12 @@ async def zorblax():
     await archive_all()
     await services.set_draft(**about(talk), content="quuxword", device_id="zorblax-phone")
     await services.create_conversation(user_id=str(user.pk), title="zorblax' second")
-    await sync_to_async(lambda: TOTP.activate(user, "JBSWY3DPEHPK3PXP"))()
     await EmailAddress.objects.acreate(user=user, email=user.email, primary=True)
     await Device.objects.acreate(user=user, device_id="zorblax-phone", name="zorblax")
     user.token = await sync_to_async(create_token)(user=user, name="zorblax")
     user.browser = Client(headers={"user-agent": "zorblax-browser"})
-    await sync_to_async(user.browser.force_login)(user)
+    await sync_to_async(user.browser.post)("/login/", {"login": "zorblax", "password": PASSWORD})
+    await sync_to_async(lambda: TOTP.activate(user, "JBSWY3DPEHPK3PXP"))()
     return user
 
 
