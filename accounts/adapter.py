@@ -3,11 +3,14 @@
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.http import HttpRequest
 
 from realtime.auth import client_address
+
+from .agents import name_of_agent
 
 UNKNOWN_ADDRESS = "0.0.0.0"  # a name for "none", not bound to
 SITE_NAME = "Tether"
@@ -32,3 +35,8 @@ class AccountAdapter(DefaultAccountAdapter):
 class FactorAdapter(DefaultMFAAdapter):
     def _get_site_name(self) -> str:
         return SITE_NAME
+
+    def generate_authenticator_name(self, user: Any, authenticator_type: Any) -> str:
+        """Suggest the name of the browser that the key is added in."""
+        agent = context.request.META.get("HTTP_USER_AGENT", "")
+        return name_of_agent(agent) or str(super().generate_authenticator_name(user, authenticator_type))

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
@@ -32,6 +33,14 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in 
         zones = [as_browser, *time_zones()]
         for name, choices in (("language", languages), ("time_zone", zones)):
             self.fields[name] = forms.ChoiceField(choices=choices, required=False, label=self.fields[name].label)
+
+
+class AddKeyForm(AddWebAuthnForm):
+    """A key is a passkey, unless one would rather not."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["passwordless"].initial = True
 
 
 class TokenForm(forms.Form):

@@ -183,6 +183,7 @@ RATE_LIMIT_LOGINS = env.str("RATE_LIMIT_LOGINS", default="30/m")
 ACCOUNT_RATE_LIMITS = {"login": "" if RATE_LIMIT_LOGINS == "off" else f"{RATE_LIMIT_LOGINS}/ip"}
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PRODUCTION else "http"
 MFA_ADAPTER = "accounts.adapter.FactorAdapter"
+MFA_FORMS = {"add_webauthn": "accounts.forms.AddKeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # nobody signs in by address, so an unverified one opens and blocks nothing

@@ -16,9 +16,9 @@ class User(AbstractUser):
     """A person. Empty language and time zone mean: as the browser has it."""
 
     class Theme(models.TextChoices):
-        AUTO = "", _("as the device has it")
-        LIGHT = "light", _("light")
-        DARK = "dark", _("dark")
+        AUTO = "", _("As the device has it")
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
 
     language = models.CharField(_("language"), max_length=16, blank=True)
     theme = models.CharField(_("theme"), max_length=5, choices=Theme, blank=True, default=Theme.AUTO)

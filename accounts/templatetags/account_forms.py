@@ -22,7 +22,7 @@ LABELS = {
     "password1": _("New password"),
     "password2": _("New password, again"),
     "code": _("Code"),
-    "AddWebAuthnForm.name": _("Name of this key"),
+    "AddKeyForm.name": _("Name of this key"),
     "EditWebAuthnForm.name": _("Name of this key"),
     "passwordless": _("Use it as a passkey: sign in with it alone"),
 }

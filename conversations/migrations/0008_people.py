@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='user',
             name='theme',
-            field=models.CharField(blank=True, choices=[('', 'as the device has it'), ('light', 'light'), ('dark', 'dark')], default='', max_length=5, verbose_name='theme'),
+            field=models.CharField(blank=True, choices=[('', 'As the device has it'), ('light', 'Light'), ('dark', 'Dark')], default='', max_length=5, verbose_name='theme'),
         ),
         migrations.AddField(
             model_name='user',
