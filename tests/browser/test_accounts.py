@@ -70,7 +70,7 @@ def code_of(secret):
     return f"{hotp_value(secret, next(yield_hotp_counters_from_time())):06}"
 
 
-def test_an_account_is_made_and_then_asks_for_a_code(account):
+def test_an_account_is_made_asks_for_a_code_and_keeps_language_and_theme(account):
     account.sign_up()
     account.press(account.name, role="link").press("Passkeys and codes", role="link").press("Set up", role="link")
     account.confirm_password()
@@ -82,9 +82,22 @@ def test_an_account_is_made_and_then_asks_for_a_code(account):
     account.sign_in(account.name, PASSWORD)
     account.fill(code="000000").press("Sign in").expect_text("Incorrect code")
     account.fill(code=recovery).press("Sign in").wait_for_state("live")
+    choose_chinese_and_dark(account)
 
 
-def test_a_passkey_alone_lets_in(account):
+def choose_chinese_and_dark(account):
+    """And see that both hold, on the page of conversations too."""
+    account.open("/account/")
+    account.page.select_option("[name=language]", "zh-hans")
+    account.page.check("[name=theme][value=dark]")
+    account.press("Save").expect_text("已保存")
+    account.open("/").wait_for_state("live")
+    root = account.page.locator("html")
+    assert (root.get_attribute("lang"), root.get_attribute("data-theme")) == ("zh-hans", "dark")
+    assert account.page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == "rgb(20, 24, 23)"
+
+
+def test_a_passkey_alone_lets_in_and_one_that_is_refused_is_said_in_the_page(account):
     session = account.page.context.new_cdp_session(account.page)
     session.send("WebAuthn.enable")
     session.send("WebAuthn.addVirtualAuthenticator", {"options": VIRTUAL})
@@ -93,12 +106,9 @@ def test_a_passkey_alone_lets_in(account):
     account.press("Add").expect_text("Recovery codes")
     account.open("/two-factor/webauthn/").expect_text("This laptop")
     account.press("Sign out").press("Sign in with a passkey").wait_for_state("live")
-    account.open("/account/").expect_text(account.name)
-
-
-def test_a_passkey_that_is_not_there_is_said_in_the_page(account):
+    account.open("/account/").expect_text(account.name).press("Sign out")
     refuse = "() => { navigator.credentials.get = () => Promise.reject(new Error('cancelled')) }"
-    account.open("/login/").page.evaluate(refuse)
+    account.page.evaluate(refuse)
     account.press("Sign in with a passkey")
     expect(account.page.locator("#passkey-trouble")).to_contain_text("was not used")
 
@@ -145,17 +155,6 @@ def test_a_new_password_signs_out_everywhere_else(both):
     expect(first.page.locator(".said")).to_be_visible(timeout=PATIENCE_MS)
     expect(second.page.locator("#state")).to_have_attribute("data-state", "signed_out", timeout=5_000)
     first.visit("/")
-
-
-def test_language_and_theme_hold_on_every_page(account):
-    account.sign_up().open("/account/")
-    account.page.select_option("[name=language]", "zh-hans")
-    account.page.check("[name=theme][value=dark]")
-    account.press("Save").expect_text("已保存")
-    account.open("/").wait_for_state("live")
-    root = account.page.locator("html")
-    assert (root.get_attribute("lang"), root.get_attribute("data-theme")) == ("zh-hans", "dark")
-    assert account.page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == "rgb(20, 24, 23)"
 
 
 def test_a_conversation_is_taken_away_as_a_file(browsers):
