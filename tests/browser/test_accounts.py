@@ -107,6 +107,7 @@ def test_a_passkey_alone_lets_in_and_one_that_is_refused_is_said_in_the_page(acc
     account.open("/two-factor/webauthn/").expect_text("This laptop")
     account.press("Sign out").press("Sign in with a passkey").wait_for_state("live")
     account.open("/account/").expect_text(account.name).press("Sign out")
+    account.page.wait_for_url("**/login/")
     refuse = "() => { navigator.credentials.get = () => Promise.reject(new Error('cancelled')) }"
     account.page.evaluate(refuse)
     account.press("Sign in with a passkey")
