@@ -53,7 +53,7 @@ test-js:
 lint: setup ## style, types, imports, templates, migrations, generated documents
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
-	$(VENV)/mypy chatproject realtime conversations
+	$(VENV)/mypy chatproject accounts realtime conversations
 	$(VENV)/lint-imports
 	$(VENV)/djlint templates --check --quiet
 	$(VENV)/djlint templates --lint --quiet

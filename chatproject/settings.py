@@ -79,8 +79,13 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "chatproject",
+    "accounts",  # before allauth: our templates of its pages come first
     "realtime",
     "conversations",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
 ]
 
 MIDDLEWARE = [
@@ -91,6 +96,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.preferences.PreferencesMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -156,9 +163,45 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
-LOGOUT_REDIRECT_URL = "login"
+LOGOUT_REDIRECT_URL = "account_login"
+
+# -- accounts, by django-allauth: people are known by their user name, an address is for resets only
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=False)
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+ACCOUNT_USERNAME_BLACKLIST = ["assistant", "system", "tether"]
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SESSION_COOKIE_AGE = 14 * 24 * 3600  # as Django's own
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = False  # whoever has the mail still lacks the second factor
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+RATE_LIMIT_LOGINS = env.str("RATE_LIMIT_LOGINS", default="30/m")
+ACCOUNT_RATE_LIMITS = {"login": "" if RATE_LIMIT_LOGINS == "off" else f"{RATE_LIMIT_LOGINS}/ip"}
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PRODUCTION else "http"
+MFA_ADAPTER = "accounts.adapter.FactorAdapter"
+MFA_FORMS = {"add_webauthn": "accounts.forms.AddKeyForm"}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # nobody signs in by address, so an unverified one opens and blocks nothing
+MFA_TOTP_ISSUER = "Tether"
+MFA_TOTP_TOLERANCE = 1
+
+# -- mail: to the console unless EMAIL_URL says where
+EMAIL_URL = env.str("EMAIL_URL", default="")
+if EMAIL_URL:
+    _email = env.email_url_config(EMAIL_URL)
+    EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = _email["EMAIL_BACKEND"], _email["EMAIL_HOST"], _email["EMAIL_PORT"]
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_USER"], _email["EMAIL_HOST_PASSWORD"]
+    EMAIL_USE_TLS, EMAIL_USE_SSL = _email.get("EMAIL_USE_TLS", False), _email.get("EMAIL_USE_SSL", False)
+    EMAIL_FILE_PATH = _email["EMAIL_FILE_PATH"]
+    EMAIL_TIMEOUT = 10
+else:
+    EMAIL_BACKEND = "chatproject.mail.ConsoleBackend"
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="Tether <tether@localhost>")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
@@ -181,6 +224,16 @@ CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "realtime.layer.TetherChannelLayer",
         "CONFIG": {"hosts": [CHANNEL_REDIS_URL], "prefix": "tether"},
+    }
+}
+
+# What all nodes must agree on for minutes: attempts to sign in. JSON, since who writes to Redis must not run code here.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "tether:cache",
+        "OPTIONS": {"serializer": "chatproject.cache.JsonSerializer"},
     }
 }
 

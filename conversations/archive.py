@@ -16,7 +16,7 @@ import orjson
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from . import erasing, feed, keys, parking, rebuilding, verifying
+from . import erasing, erasing_people, feed, keys, parking, rebuilding, verifying
 from .archive_pages import LogPage, confirm_pages, drop_marks, find_dirty, put_off, read_pages
 from .archive_rows import Found, Stored, drop_cleared, load_rows, store_pages
 from .batching import batcher
@@ -49,6 +49,7 @@ class Archiver:
         self.owner = f"{node}:{uuid4()}"
         self._parker = parking.Parker()
         self._eraser = erasing.Eraser(forget)
+        self._people_eraser = erasing_people.PeopleEraser(forget)
         self._pace = Pace()
         self._is_behind = False
 
@@ -92,6 +93,7 @@ class Archiver:
             done += whole
         self._is_behind = bool(waiting)
         await self._eraser.erase_due()
+        await self._people_eraser.erase_due()
         await self._parker.park_some()
         return done
 

@@ -13,10 +13,21 @@ from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
+    """A person. Empty language and time zone mean: as the browser has it."""
+
+    class Theme(models.TextChoices):
+        AUTO = "", _("As the device has it")
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
+
+    language = models.CharField(_("language"), max_length=16, blank=True)
+    theme = models.CharField(_("theme"), max_length=5, choices=Theme, blank=True, default=Theme.AUTO)
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
+    erasing_since = models.DateTimeField(null=True, blank=True, editable=False)
     instructions = models.TextField(blank=True, help_text=_("what the assistant is asked in every conversation"))
 
     class Meta(AbstractUser.Meta):
-        pass
+        indexes = [models.Index(fields=["erasing_since"], condition=Q(erasing_since__isnull=False), name="to_forget")]
 
 
 class Installation(models.Model):

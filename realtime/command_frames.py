@@ -192,7 +192,7 @@ class TurnNamed(Told):
 
 
 class ExportMade(Told):
-    url: str = Field(description="fetched with the same credentials")
+    url: str = Field(description="a path on this server, fetched with the same credentials")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+from django.urls import reverse
 
 from conversations import control, devices, feed, keys, log, memberships, search, services, store, versions
 from conversations.announce import tell_users
@@ -301,6 +302,11 @@ async def _fork(call: Call) -> dict[str, Any]:
     return {"conversation_id": new_id}
 
 
+async def _export(call: Call) -> dict[str, Any]:
+    path = reverse("export", args=[call.conversation_id])
+    return {"url": f"{path}?format={call.args.format}"}
+
+
 async def _list_devices(call: Call) -> dict[str, Any]:
     here = {device["device_id"]: device["node"] for device in await call.node.registry.devices(call.user_id)}
     user = await User.objects.aget(pk=call.user_id)
@@ -357,7 +363,7 @@ async def _leave(call: Call) -> dict[str, Any]:
 # A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more. And whoever
 # left is no member, but may ask once more whether it was done.
 LOOK_FOR_THEMSELVES = {"delete", "restore", "leave"}
-READ_ONLY = {"search", "list_conversations", "get_history", "list_devices", "typing", "get_assistant"}
+READ_ONLY = {"export", "search", "list_conversations", "get_history", "list_devices", "typing", "get_assistant"}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,
     "list_conversations": _list_conversations,
@@ -385,6 +391,7 @@ HANDLERS: dict[str, Handler] = {
     "regenerate": _regenerate,
     "edit": _edit,
     "fork": _fork,
+    "export": _export,
     "list_devices": _list_devices,
     "revoke_device": _revoke_device,
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 
+from chatproject.mail import CONSOLE
 from conversations.errors import StartRefused
 
 from . import model, nginx, redis
@@ -39,6 +40,8 @@ class Cluster:
         self.env["ALLOWED_ORIGINS"] = ",".join(f"http://{host}:{port}" for host in ("localhost", "127.0.0.1"))
         given = {name: os.environ[name] for name in self.env if os.environ.get(name)}
         self.env |= given
+        self.console = os.dup(sys.stdout.fileno())  # for mail, which is of no use in a node's log
+        self.env[CONSOLE] = str(self.console)
         self.nodes: list[Service] = []
         self.complete = False
 
@@ -97,7 +100,7 @@ class Cluster:
     def _node(self, name: str, port: int) -> Service:
         manage = str(settings.BASE_DIR / "manage.py")
         command = [sys.executable, manage, "serve", "--host", "127.0.0.1", "--port", str(port), "--node", name]
-        return Service(name, command, lambda: is_node_ready(port), env=self.env)
+        return Service(name, command, lambda: is_node_ready(port), env=self.env, keep_files=(self.console,))
 
     def _nginx(self) -> Service:
         config = nginx.write_config(
@@ -109,6 +112,9 @@ class Cluster:
     def _tell_all(self, account: str) -> None:
         if account:
             self.say(f"account {DEMO_USERNAME} password {account}")
+            self.say("sign-up is open" if settings.SIGNUP_OPEN else "sign-up is closed; SIGNUP_OPEN=true opens it")
+            if not settings.EMAIL_URL:
+                self.say("mail is written here; EMAIL_URL names a server for it")
         self.say(f"redis {self.env['REDIS_URL']}")
         self.complete = True
         for node in self.nodes:

@@ -1,7 +1,7 @@
 /** Commands under way: each a promise that survives a cut, because its frame is sent again under the same id. */
 
 // Answered from the present state: asked anew after a cut, since a repeated id gets the old answer.
-const READS = new Set(["list_conversations", "get_history", "list_devices", "search"]);
+const READS = new Set(["list_conversations", "get_history", "list_devices", "search", "export"]);
 
 /** An `error` frame of the server, thrown where its answer was awaited. */
 export class Refusal extends Error {

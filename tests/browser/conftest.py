@@ -20,6 +20,7 @@ ENV = {
     "SCRIPTED_DELAY_MS": "40",
     "LEASE_SECONDS": "3",
     "LOG_LEVEL": "WARNING",
+    "SIGNUP_OPEN": "true",
 }
 
 

@@ -23,9 +23,9 @@ class Window:
 
     def sign_in(self, username, password):
         self.page.goto(self.address + "/login/")
-        self.page.fill("[name=username]", username)
+        self.page.fill("[name=login]", username)
         self.page.fill("[name=password]", password)
-        self.page.click("button.primary")
+        self.page.click("form.stack button.primary")
 
     def sign_out(self):
         self.page.click("#sign-out button")

@@ -70,6 +70,10 @@ export class Actions {
       this.#page.goHome();
       toast(say("left_group", { title: title || say("untitled") }));
     },
+    export: async ({ id }) => {
+      const { url } = await this.#client.command("export", { conversation_id: id, format: "markdown" });
+      Object.assign(document.createElement("a"), { href: url, download: "" }).click();
+    },
     clear: async ({ id }) => {
       const asked = { title: say("clear_title"), text: say("clear_text"), ok: say("clear_ok"), danger: true };
       if (await ask(asked)) await this.#client.command("clear_history", { conversation_id: id });

@@ -1,0 +1,42 @@
+"""Where django-allauth asks us: who may sign up, from where somebody comes, how we are called."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
+from django.conf import settings
+from django.http import HttpRequest
+
+from realtime.auth import client_address
+
+from .agents import name_of_agent
+
+UNKNOWN_ADDRESS = "0.0.0.0"  # a name for "none", not bound to
+SITE_NAME = "Tether"
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return bool(settings.SIGNUP_OPEN)
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Return the address that limits count by, as the sockets' door finds it."""
+        forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
+        headers = [(b"x-forwarded-for", forwarded.encode("latin-1", "replace"))] if forwarded else []
+        return (
+            client_address({"client": (request.META.get("REMOTE_ADDR", ""), 0), "headers": headers}) or UNKNOWN_ADDRESS
+        )
+
+    def render_mail(self, template_prefix: str, email: Any, context: dict[str, Any], headers: Any = None) -> Any:
+        return super().render_mail(template_prefix, email, {**context, "site_name": SITE_NAME}, headers)
+
+
+class FactorAdapter(DefaultMFAAdapter):
+    def _get_site_name(self) -> str:
+        return SITE_NAME
+
+    def generate_authenticator_name(self, user: Any, authenticator_type: Any) -> str:
+        """Suggest the name of the browser that the key is added in."""
+        agent = context.request.META.get("HTTP_USER_AGENT", "")
+        return name_of_agent(agent) or str(super().generate_authenticator_name(user, authenticator_type))

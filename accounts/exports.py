@@ -1,0 +1,85 @@
+"""Files to take away, streamed: for a login cookie and for a bearer token alike."""
+
+from collections.abc import AsyncIterator
+from datetime import tzinfo
+from typing import Any, get_args
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET
+
+from conversations import log
+from conversations.errors import TetherError, Unauthenticated
+from conversations.exporting import SUFFIX, Format, export_conversation, export_everything
+from conversations.threads import in_database
+from conversations.tokens import find_token, note_use
+from realtime import limits
+
+STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 404, "UNAVAILABLE": 503, "RATE_LIMITED": 429}
+
+
+@require_GET
+async def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponseBase:
+    """One conversation. 404 for strangers, so that nobody learns which ids exist."""
+
+    async def parts(user_id: str, file_format: Format, zone: tzinfo) -> AsyncIterator[bytes]:
+        await log.check_member(str(conversation_id), user_id)
+        return export_conversation(user_id, str(conversation_id), file_format, zone)
+
+    return await _answer(request, parts, f"tether-{conversation_id}")
+
+
+@require_GET
+async def everything(request: HttpRequest) -> HttpResponseBase:
+    """The profile and all conversations of whoever asks."""
+
+    async def parts(user_id: str, file_format: Format, zone: tzinfo) -> AsyncIterator[bytes]:
+        return export_everything(user_id, file_format, zone)
+
+    return await _answer(request, parts, "tether")
+
+
+async def _answer(request: HttpRequest, parts: Any, name: str) -> HttpResponseBase:
+    file_format = request.GET.get("format", "json")
+    if file_format not in get_args(Format):
+        return HttpResponse("format is json or markdown\n", status=400, content_type="text/plain")
+    try:
+        user_id = await _who(request)
+        if wait_seconds := await limits.take(user_id, "commands"):
+            return _refusal(429, "Too many at once; wait a moment.", retry_after=wait_seconds)
+        content = await parts(user_id, file_format, timezone.get_current_timezone())
+    except TetherError as error:
+        return _refusal(STATUS.get(error.code, 500), error.message, retry_after=error.retry_after)
+    suffix, content_type = SUFFIX[file_format]
+    response = StreamingHttpResponse(content, content_type=content_type)
+    response["Content-Disposition"] = content_disposition_header(True, f"{name}.{suffix}")
+    add_never_cache_headers(response)
+    return response
+
+
+async def _who(request: HttpRequest) -> str:
+    """Return the user's id: of the bearer token where there is a header, else of the login. Raises Unauthenticated."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if not scheme:
+        user = await request.auser()
+        if user.is_authenticated:
+            return str(user.pk)
+        raise Unauthenticated("Sign in first, or give a token.")
+    token = await in_database(find_token, text.strip()) if scheme.lower() == "bearer" else None
+    if token is None:
+        raise Unauthenticated("This token is not valid, or no longer.")
+    await in_database(note_use, token)
+    return str(token.user_id)
+
+
+def _refusal(status: int, message: str, *, retry_after: float | None = None) -> HttpResponse:
+    response = HttpResponse(message + "\n", status=status, content_type="text/plain; charset=utf-8")
+    if status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if retry_after:
+        response["Retry-After"] = str(max(1, round(retry_after)))
+    add_never_cache_headers(response)
+    return response
