@@ -16,19 +16,15 @@ from typing import Any, Literal
 import structlog
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import channel_layers, get_channel_layer
-from django.conf import settings
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from . import keys, store
+from .plain_store import WAIT_SECONDS, connect
 
 Kind = Literal["session", "device", "token", "user"]
 
 # Far more than happens between two reads.
 KEPT = 10_000
 READ_AT_ONCE = 1_000
-WAIT_SECONDS = 3
 
 logger = structlog.get_logger(__name__)
 
@@ -38,7 +34,7 @@ def announce(*, kind: Kind, user_id: str, value: str = "") -> None:
 
     Raises Unavailable where Redis does not take it. The layer's failure is only logged.
     """
-    with store.mapped_errors(), _connect() as redis:
+    with store.mapped_errors(), connect() as redis:
         redis.xadd(keys.REVOCATIONS, _fields(kind, user_id, value), maxlen=KEPT, approximate=True)
     try:
         asyncio.run(_ring_alone(kind, user_id, value))
@@ -80,13 +76,6 @@ def _fields(kind: Kind, user_id: str, value: str) -> dict[Any, Any]:
 def _revocations(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterable[dict[str, str]]:
     for _, fields in entries:
         yield {name.decode(): value.decode() for name, value in fields.items()}
-
-
-def _connect() -> Redis:
-    """Return a client for one announcement: it works in every thread, with or without a loop."""
-    retry = Retry(NoBackoff(), 1)
-    timeouts: dict[str, Any] = {"socket_timeout": WAIT_SECONDS, "socket_connect_timeout": WAIT_SECONDS}
-    return Redis.from_url(settings.REDIS_URL, retry=retry, **timeouts)
 
 
 async def _ring(layer: Any, kind: Kind, user_id: str, value: str) -> None:
