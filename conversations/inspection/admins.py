@@ -5,7 +5,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from .. import search
@@ -39,12 +40,22 @@ class MemberInline(admin.TabularInline):  # type: ignore[type-arg]
 
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnlyAdmin):
-    list_display = ("id", "owner", "state", "head", "lag", "checkpoints", "in_redis", "message_count", "last_active_at")
-    list_display_links = None
+    list_display = (
+        "timeline",
+        "owner",
+        "state",
+        "head",
+        "lag",
+        "checkpoints",
+        "in_redis",
+        "message_count",
+        "last_active_at",
+    )
     list_filter = ("status",)
     list_select_related = ("owner",)
     search_help_text = _("a conversation's id, or the exact name of somebody who is in it")
     ordering = ("-last_active_at", "id")
+    list_display_links = None
     inlines = (MemberInline,)
     content_fields = ("title", "topic", "preview")
     change_list_template = "admin/inspection/conversations.html"
@@ -77,6 +88,12 @@ class ConversationAdmin(ReadOnlyAdmin):
         for row in rows:
             row.footprint = found.get(str(row.pk))  # type: ignore[attr-defined]
         return rows
+
+    @admin.display(description=_("conversation"), ordering="id")
+    def timeline(self, row: Conversation) -> str:
+        return format_html(
+            '<a href="{}"><code>{}</code></a>', reverse("admin:inspection_timeline", args=[row.pk]), row.pk
+        )
 
     @admin.display(description=_("state"))
     def state(self, row: Any) -> str:
@@ -112,7 +129,7 @@ class ConversationAdmin(ReadOnlyAdmin):
 
 @admin.register(Member)
 class MemberAdmin(ReadOnlyAdmin):
-    list_display = ("conversation", "user", "role", "archived", "pinned", "read_seq", "left_seq")
+    list_display = ("conversation_id", "user", "role", "archived", "pinned", "read_seq", "left_seq")
     list_select_related = ("user",)
     search_help_text = _("a conversation's id, or the exact name of somebody who is in it")
     ordering = ("-pk",)

@@ -89,12 +89,21 @@ class ReadOnlyAdmin(BigTableAdmin):
             content.look(request, {self.conversation_of(row) for row in rows})
         return rows
 
-    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, self._offer(extra_context))
+
+    def _offer(self, context: dict[str, Any] | None) -> dict[str, Any]:
+        """Let the page offer to show content, where it has some."""
+        return {**(context or {}), "can_open_content": bool(self.content_fields)}
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         if self.content_fields and content.is_open(request):
             row = self.get_object(request, object_id)
             if row is not None:
                 content.look(request, {self.conversation_of(row)})
-        return super().change_view(request, object_id, *args, **kwargs)
+        return super().change_view(request, object_id, form_url, self._offer(extra_context))
 
     # -- searching
 

@@ -99,6 +99,7 @@ def show_timeline(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
         report=report,
         before=before,
         is_open=is_open,
+        can_open_content=True,
         names=_names(users),
         devices=_devices(live, row),
     )
