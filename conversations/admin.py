@@ -18,7 +18,7 @@ from .tokens import digest_of, new_token_text, revoke_token
 
 
 @admin.register(User)
-class UserAdmin(AuditedAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(BigTableAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "email", "is_active", "is_staff", "last_login", "date_joined")
     list_filter = ("is_active", "is_staff", "is_superuser", "date_joined")
     readonly_fields = ("last_login", "date_joined")

@@ -51,7 +51,6 @@ class ConversationAdmin(ReadOnlyAdmin):
         "message_count",
         "last_active_at",
     )
-    list_filter = ("status",)
     list_select_related = ("owner",)
     search_help_text = _("a conversation's id, or the exact name of somebody who is in it")
     ordering = ("-last_active_at", "id")

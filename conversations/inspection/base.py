@@ -39,6 +39,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class BigTableAdmin(AuditedAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count whole tables
     list_per_page = 50
 
 
