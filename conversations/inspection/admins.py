@@ -6,6 +6,7 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -205,10 +206,14 @@ class InstallationAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("seq", "at", "action", "actor", "subject", "facts")
+    list_display = ("seq", "when", "action", "actor", "subject", "facts")
     list_filter = ("action",)
     search_help_text = _("a user's exact name or pseudonym, or a subject such as conversation:ID")
     ordering = ("-seq",)
+
+    @admin.display(description=_("time"))
+    def when(self, row: AuditEntry) -> str:
+        return f"{timezone.localtime(row.at):%Y-%m-%d %H:%M:%S}"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -54,6 +54,7 @@ class PageList(ChangeList):
 class ReadOnlyAdmin(BigTableAdmin):
     """For copies of the log: changed here, they would only lie. A UUID in the search box finds by id."""
 
+    change_list_template = "admin/inspection/wide.html"
     id_fields: ClassVar[tuple[str, ...]] = ("pk",)
     # Shown only to whoever has opened content; each page of it is recorded.
     content_fields: ClassVar[tuple[str, ...]] = ()

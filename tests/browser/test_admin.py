@@ -94,7 +94,7 @@ def test_an_operator_finds_looks_and_acts(desk, cluster):
 def test_a_notice_reaches_an_open_page_and_a_drained_node_leaves_the_list(desk, cluster):
     page = desk.page
     frames = []
-    desk.person.page.on("websocket", lambda socket: socket.on("framereceived", frames.append))
+    desk.person.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
     desk.person.page.reload()
     desk.person.wait_for_state("live")
     desk.visit("conversations/installation/notice/")
@@ -125,6 +125,7 @@ def test_a_notice_reaches_an_open_page_and_a_drained_node_leaves_the_list(desk, 
 def test_pages_fit_a_phone_in_the_dark_and_in_chinese(desk, path):
     desk.page.set_viewport_size({"width": 390, "height": 844})
     desk.page.emulate_media(color_scheme="dark")
-    desk.page.set_extra_http_headers({"Accept-Language": "zh-Hans"})
+    language = {"name": "django_language", "value": "zh-hans", "url": desk.window.address}
+    desk.page.context.add_cookies([language])
     desk.visit(path).picture(f"phone-{path.rstrip('/').rpartition('/')[2] or 'index'}")
     expect(desk.page.locator("html")).to_have_attribute("lang", "zh-hans")
