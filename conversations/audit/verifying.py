@@ -24,7 +24,9 @@ class Verified(NamedTuple):
 
 def verify(remembered: Iterable[tuple[int, str]] = ()) -> Verified:
     """Read the whole journal and compare. ``remembered``: heads (seq, hash) as others have kept them."""
-    wanted = dict(remembered)
+    wanted: dict[int, set[str]] = {}
+    for number, hash_ in remembered:
+        wanted.setdefault(number, set()).add(hash_)
     faults: list[Fault] = []
     seq, before = 0, NO_HASH
     for row in _rows():
@@ -34,7 +36,7 @@ def verify(remembered: Iterable[tuple[int, str]] = ()) -> Verified:
             faults.append(Fault(row.seq, "does not follow the entry before it"))
         if row.hash != hash_of(row):
             faults.append(Fault(row.seq, "was changed, or written by somebody without the key"))
-        elif wanted.get(row.seq, row.hash) != row.hash:
+        elif wanted.get(row.seq, set()) - {row.hash}:
             faults.append(Fault(row.seq, "is another entry than the one that was remembered"))
         seq, before = row.seq, row.hash
     newest = max(wanted, default=0)

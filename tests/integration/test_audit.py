@@ -251,11 +251,11 @@ def test_verify_finds_a_tail_that_was_cut_off_and_written_anew():
     five()
     sql(f"DELETE FROM {TABLE} WHERE seq > 3")
     journal.record(Action.TOKEN_MADE, actor="8")
-    assert (5, "entries") in faults()
+    assert {(4, "is"), (5, "entries")} <= set(faults())
     journal.record(Action.TOKEN_MADE, actor="8")
     with heads.connect() as store:
         assert store.zcard(keys.AUDIT) == 7
-    assert (4, "is") in faults()
+    assert faults() == [(4, "is"), (5, "is")]
 
 
 def test_the_command_tells_what_it_found_and_who_is_who(ana):
