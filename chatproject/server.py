@@ -68,6 +68,7 @@ def run(host: str, port: int, name: str, say: Callable[[str], Any]) -> None:
     )
     WebSocketFactory.protocol = NodeWebSocket
     drain = _Drain(node, server)
+    node.on_drain = drain.begin_once
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain.begin)
     say(f"node      {node.name} on http://{host}:{port}")
@@ -92,6 +93,11 @@ class _Drain:
             self._task = asyncio.get_event_loop().create_task(self._drain(), name="drain")
         else:
             self._server.stop()
+
+    def begin_once(self) -> None:
+        """As the first signal; a second call changes nothing."""
+        if self._task is None:
+            self.begin()
 
     async def _drain(self) -> None:
         # Whatever hangs, a node that was told to end ends: the kernel's own alarm needs nobody's help.

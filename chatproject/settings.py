@@ -49,6 +49,8 @@ if not SECRET_KEY:
     if PRODUCTION:
         raise ImproperlyConfigured("SECRET_KEY is missing: set it to a long random text, the same on every node")
     SECRET_KEY = _development_secret()
+# For the pseudonyms and the chain of the audit journal; its own, so that SECRET_KEY can be changed.
+AUDIT_KEY = env.str("AUDIT_KEY", default="") or SECRET_KEY
 
 LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
@@ -76,6 +78,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "channels",
     "csp",
     "chatproject",
@@ -98,6 +101,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.preferences.PreferencesMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "conversations.audit.actor.acting_middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",

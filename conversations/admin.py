@@ -1,64 +1,24 @@
 """The admin: people and their keys can be changed; what the log decides can only be read."""
 
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from .devices import revoke_device
-from .models import Conversation, Device, Event, Installation, Member, Message, Token, Turn, User
+from .inspection import admins  # noqa: F401  registers the copies of the log
+from .inspection.base import AuditedAdmin, BigTableAdmin
+from .models import Device, Token, User
 from .tokens import digest_of, new_token_text, revoke_token
-
-COUNTED = 10_000
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
-    """Counts to 10,000 and no further: a page of millions of rows costs what a page of few does."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return rows.order_by()[:COUNTED].count()
-
-
-class BigTableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    paginator = CappedPaginator
-    show_full_result_count = False
-    list_per_page = 50
-
-
-class ReadOnlyAdmin(BigTableAdmin):
-    """For copies of the log: changed here, they would only lie. A UUID in the search box finds by id."""
-
-    id_fields: tuple[str, ...] = ("pk",)
-
-    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        try:
-            wanted = UUID(search_term.strip())
-        except ValueError:
-            return super().get_search_results(request, queryset, search_term)
-        return queryset.filter(Q.create([(name, wanted) for name in self.id_fields], Q.OR)), False
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(BigTableAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "email", "is_active", "is_staff", "last_login", "date_joined")
     list_filter = ("is_active", "is_staff", "is_superuser", "date_joined")
     readonly_fields = ("last_login", "date_joined")
@@ -124,76 +84,9 @@ class DeviceAdmin(BigTableAdmin):
             self.log_change(request, device, "revoked")
 
 
-class MemberInline(admin.TabularInline):  # type: ignore[type-arg]
-    model = Member
-    fields = ("user", "role", "joined_seq", "left_seq", "archived", "pinned", "read_seq")
-    readonly_fields = fields
-    can_delete = False
-    extra = 0
-    show_change_link = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
-        return super().get_queryset(request).select_related("user")
+admin.site.unregister(Group)
 
 
-@admin.register(Conversation)
-class ConversationAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "owner", "topic", "language", "status", "message_count", "last_active_at")
-    list_filter = ("status", "language", "last_active_at")
-    list_select_related = ("owner",)
-    search_fields = ("title", "topic", "owner__username")
-    ordering = ("-last_active_at", "id")
-    inlines = (MemberInline,)
-
-
-@admin.register(Member)
-class MemberAdmin(ReadOnlyAdmin):
-    list_display = ("conversation", "user", "role", "archived", "pinned", "read_seq", "left_seq")
-    list_filter = ("role", "archived", "pinned", ("left_seq", admin.EmptyFieldListFilter))
-    list_select_related = ("conversation", "user")
-    search_fields = ("user__username", "conversation__title")
-    id_fields = ("conversation_id",)
-
-
-@admin.register(Turn)
-class TurnAdmin(ReadOnlyAdmin):
-    list_display = ("id", "conversation", "seq", "status", "attempts", "node", "queued_at", "finished_at")
-    list_filter = ("status", "queued_at")
-    list_select_related = ("conversation",)
-    search_fields = ("node", "error", "conversation__title")
-    ordering = ("-queued_at",)
-    id_fields = ("pk", "conversation_id")
-
-
-@admin.register(Event)
-class EventAdmin(ReadOnlyAdmin):
-    list_display = ("conversation", "seq", "kind", "epoch", "chain", "at")
-    list_filter = ("kind",)
-    list_select_related = ("conversation",)
-    search_fields = ("kind", "chain", "conversation__title")
-    search_help_text = _("a conversation's id, its title, a kind or a chain")
-    ordering = ("-pk",)
-    id_fields = ("conversation_id",)
-
-
-@admin.register(Message)
-class MessageAdmin(ReadOnlyAdmin):
-    list_display = ("conversation", "seq", "role", "author", "status", "beginning", "at")
-    list_filter = ("role", "status")
-    list_select_related = ("conversation",)
-    search_fields = ("content", "author", "device_id", "conversation__title")
-    search_help_text = _("the id of a conversation, message or turn, or words of the content")
-    ordering = ("-pk",)
-    id_fields = ("conversation_id", "message_id", "turn_id")
-
-    @admin.display(description=_("content"))
-    def beginning(self, message: Message) -> str:
-        return message.content[:80]
-
-
-@admin.register(Installation)
-class InstallationAdmin(ReadOnlyAdmin):
-    list_display = ("id", "created_at")
+@admin.register(Group)
+class GroupAdmin(AuditedAdmin, DjangoGroupAdmin):
+    """Django's own, on record."""

@@ -11,8 +11,10 @@ class ConversationsConfig(AppConfig):
 
     def ready(self) -> None:
         from . import words_index  # models exist only now
+        from .audit import receivers as audit_receivers
         from .receivers import connect_receivers
 
         connect_receivers()
+        audit_receivers.connect_receivers()
         connection_created.connect(words_index.on_connection, dispatch_uid="tether.words")
         post_migrate.connect(words_index.after_migration, sender=self, dispatch_uid="tether.words.migrated")

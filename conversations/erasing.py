@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
+from django.db import transaction
 from django.utils import timezone
 
 from . import keys, log, store
 from .archive_rows import delete_in_batches
 from .assistant import keys as checkpoint_keys
+from .audit import journal
+from .audit.entry import Action
 from .faults import point
 from .marks import find_marked
 from .models import Conversation, Event, Member, Message, Turn
@@ -116,7 +119,9 @@ def _drop_rows(conversation_id: str) -> None:
     for model in (Event, Message, Turn, Member):
         delete_in_batches(model._default_manager.filter(conversation_id=conversation_id))
         point(f"erase.{model.__name__.lower()}_rows_gone")
-    Conversation.objects.filter(pk=conversation_id).delete()
+    with transaction.atomic():
+        if Conversation.objects.filter(pk=conversation_id).delete()[0]:
+            journal.record(Action.CONVERSATION_ERASED, actor="", subject=f"conversation:{conversation_id}")
 
 
 def _deleted_before(cutoff: object) -> list[str]:

@@ -144,6 +144,11 @@ VERIFIED = "tether:verified"
 # String: the id of the database that this Redis belongs to.
 DATABASE = "tether:database"
 
+# ZSET: node -> ms of its own clock at its latest record; forgotten a day later.
+NODES = "tether:nodes"
+# ZSET: hash of an entry of the audit journal -> its seq; the newest 100 that were the journal's end.
+AUDIT = "tether:audit"
+
 
 def node(name: str) -> str:
     """String, a few seconds: a node's record of itself as JSON."""

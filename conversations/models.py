@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from .audit.entry import AuditEntry as AuditEntry  # a model, so that Django finds it here
+
 
 class User(AbstractUser):
     """A person. Empty language and time zone mean: as the browser has it."""
@@ -35,6 +37,12 @@ class Installation(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        permissions = [
+            ("drain_nodes", _("Can drain a node")),
+            ("send_notices", _("Can send a notice to people")),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)
@@ -69,9 +77,10 @@ class Conversation(models.Model):
             models.Index(fields=["-last_active_at", "id"]),
             models.Index(fields=["deleted_at"], condition=Q(status="deleted"), name="to_erase"),
         ]
+        permissions = [("view_content", _("Can see what people have written"))]
 
     def __str__(self) -> str:
-        return self.title or str(self.id)
+        return str(self.id)  # its title is content
 
 
 class Member(models.Model):
@@ -159,7 +168,9 @@ class Turn(models.Model):
         indexes = [
             models.Index(fields=["conversation", "-seq"]),
             models.Index(fields=["-queued_at"]),
+            models.Index(fields=["-queued_at"], condition=Q(status="failed"), name="failed_turns"),
         ]
+        permissions = [("control_turns", _("Can cancel turns and try them again"))]
 
     def __str__(self) -> str:
         return str(self.id)

@@ -194,6 +194,22 @@ def _find_archived(
     return [(pk, str(conversation), seq, content) for pk, conversation, seq, content in rows]
 
 
+def find_anywhere(query: str, most: int) -> list[int]:
+    """Return the keys of the newest archived messages with these words, whoever said them: for operators."""
+    asked = parse(query)
+    if not asked.words and not asked.runs:
+        return []
+    if connection.vendor == "sqlite":
+        found = f"SELECT rowid FROM {INDEX} WHERE {INDEX} MATCH %s ORDER BY rowid DESC LIMIT %s"
+        words = _fts(asked)
+    else:
+        found = f"SELECT id FROM {TABLE} WHERE words @@ to_tsquery('{INDEX}', %s) ORDER BY id DESC LIMIT %s"
+        words = _tsquery(asked)
+    with connection.cursor() as cursor:
+        cursor.execute(found, [words, most])
+        return [pk for (pk,) in cursor.fetchall()]
+
+
 def _fts(asked: Query) -> str:
     """Return the query for FTS5; its words are letters and digits only."""
     words = [f'"{word}"{"*" if len(word) >= LEAST_PREFIX else ""}' for word in asked.words]

@@ -14,6 +14,8 @@ from django.utils import timezone
 
 from . import feed, keys, log, store, wishes
 from .archive_base import count_unread
+from .audit import journal
+from .audit.entry import Action
 from .errors import TooLarge
 from .events import encode_body, time_text
 from .feed import teller
@@ -248,7 +250,9 @@ async def set_assistant(
 
 async def clear_history(*, user_id: str, conversation_id: str, once: str) -> None:
     """Erase what was said so far, here and in the archive. Raises Conflict while a turn is in flight."""
-    await log.clear(conversation_id, user_id, once=once, body=encode_body("history.cleared", {}))
+    seq = await log.clear(conversation_id, user_id, once=once, body=encode_body("history.cleared", {}))
+    if seq:
+        await _record(Action.HISTORY_CLEARED, user_id, conversation_id)
     teller.note(conversation_id)
 
 
@@ -264,10 +268,16 @@ async def delete_conversation(
         return members is not None
     deleted = {"status": Conversation.Status.DELETED, "deleted_at": timezone.now()}
     await Conversation.objects.filter(pk=conversation_id).aupdate(**deleted)
+    await _record(Action.CONVERSATION_DELETED, user_id, conversation_id)
     for member in members:
         await forget_reserved(member)
         await feed.push(member, "conversation.deleted", {"conversation_id": conversation_id})
     return True
+
+
+async def _record(action: Action, user_id: str, conversation_id: str) -> None:
+    """Record after the fact: the log is in Redis, the journal in the database."""
+    await in_database(journal.record_many, [journal.Draft(action, user_id, f"conversation:{conversation_id}")])
 
 
 async def forget_reserved(user_id: str) -> None:

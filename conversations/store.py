@@ -57,6 +57,11 @@ def client() -> Redis:
     return found
 
 
+def is_open() -> bool:
+    """Whether this event loop has a client, as a node's always has."""
+    return asyncio.get_running_loop() in _clients
+
+
 async def close() -> None:
     """Close this loop's client and its shared wire, if it has them."""
     from . import batching  # it stands on this module

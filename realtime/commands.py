@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from conversations import control, devices, feed, keys, log, memberships, search, services, store, versions
 from conversations.announce import tell_users
+from conversations.audit.actor import acting
 from conversations.errors import Forbidden, InvalidMessage, UnknownCommand
 from conversations.events import time_text
 from conversations.models import User
@@ -330,7 +331,8 @@ async def _revoke_device(call: Call) -> dict[str, Any]:
     user = await User.objects.filter(pk=call.user_id).afirst()
     if user is None:
         raise Forbidden("This account has ended.")
-    await in_database(lambda: devices.revoke_device(user=user, device_id=call.args.device_id))
+    with acting(call.user_id):
+        await in_database(lambda: devices.revoke_device(user=user, device_id=call.args.device_id))
     await feed.push(call.user_id, "device.revoked", {"device_id": call.args.device_id})
     return {}
 

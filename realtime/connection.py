@@ -121,6 +121,8 @@ class Connection:
         appended = []
         for draft, where in zip(drafts, done, strict=True):
             if isinstance(where, TetherError):
+                if isinstance(where, Forbidden):
+                    self.node.denials.note(self.user_id, "text")
                 self.send(outgoing.error(where, client_id=draft.client_id, conversation_id=conversation_id))
                 continue
             self.send(outgoing.ack(draft.client_id, conversation_id, where.message_id, where.seq, where.duplicate))
@@ -154,6 +156,8 @@ class Connection:
             self.send(await commands.run(self, command))
         except Exception as error:
             problem = self.as_problem(error)
+            if isinstance(problem, Forbidden):
+                self.node.denials.note(self.user_id, command.command)
             self.send(outgoing.error(problem, id=command.id, conversation_id=command.conversation_id))
         self.wake()
 
@@ -270,6 +274,7 @@ class Connection:
                     page = page._replace(names=await self._names(page.members))
                 self.session.page(read, page)
         except Forbidden as error:
+            self.node.denials.note(self.user_id, "open")
             frame = outgoing.error(error, conversation_id=conversation_id)
             self.session.read_failed(read, frame, gone=True)
         except Exception as error:

@@ -4,11 +4,13 @@
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +23,12 @@ from conversations import feed, keys, log, revocations, store
 from conversations.announce import node_group, tell_users
 from conversations.archive import Archiver
 from conversations.assistant.service import Assistant
+from conversations.audit import journal
+from conversations.audit.denials import Denials
 from conversations.errors import TetherError
 from conversations.feed import teller
 from conversations.runner import SWEEP_SECONDS, TurnRunner
+from conversations.threads import in_database
 
 from . import outgoing, preflight
 from .codes import CloseCode
@@ -40,6 +45,9 @@ RENEW_SECONDS = 10.0
 RECHECK_SECONDS = 60.0
 RECORD_SECONDS = 2.0
 RECORD_TTL_SECONDS = 6
+# A node that has said nothing for so long is not listed any more.
+FORGET_SECONDS = 24 * 3600
+DENIALS_SECONDS = 10.0
 # Clients of a draining node come back spread over this time, not all at once.
 RETURN_SECONDS = 2.0
 HEADS_AT_ONCE = 500
@@ -70,6 +78,9 @@ class Node:
         self.assistant = Assistant()
         self.runner = TurnRunner(self.name, self.assistant)
         self.archiver = Archiver(self.name)
+        self.denials = Denials()
+        # What an operator's `drain` does: `serve` puts its own end here.
+        self.on_drain: Callable[[], None] = self._cannot_drain
         self._started_at = time.time()
         self._lag_ms = 0.0
         self._due: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -98,6 +109,7 @@ class Node:
             "rechecks": self._every(RECHECK_SECONDS, self._recheck),
             "renewals": self._every(RENEW_SECONDS, self.registry.renew),
             "record": self._every(RECORD_SECONDS, self._record),
+            "denials": self._every(DENIALS_SECONDS, self._write_denials),
             "sweep": self._every(SWEEP_SECONDS, self._sweep),
             "turns": turn_consumer(scope, self._due.get, None),
             "archiver": self.archiver.run(),
@@ -116,8 +128,20 @@ class Node:
         await layer.group_add(node_group(self.name), channel)
 
     def _told(self, message: dict[str, Any]) -> None:
-        if message["type"] != "doubt":  # what was lost comes with the turns' next writes
-            self._due.put_nowait(message)
+        match message["type"]:
+            case "doubt":
+                pass  # what was lost comes with the turns' next writes
+            case "node.drain":
+                self.on_drain()
+            case "node.notice":
+                for consumer in list(self.sockets):
+                    if consumer.connection is not None:
+                        consumer.connection.hear({"type": "direct", "f": message["f"]})
+            case _:
+                self._due.put_nowait(message)
+
+    def _cannot_drain(self) -> None:
+        logger.warning("node.cannot_drain", node=self.name)  # under plain daphne it ends with its process
 
     async def drain(self) -> None:
         """Take no more, hand the turns back, say goodbye to every socket, and stop. The listener is closed before."""
@@ -129,6 +153,8 @@ class Node:
             consumer.close_soon(CloseCode.RESTART, "This node is being restarted.", self.spread_seconds())
         await handing_back
         await self._all_left(timeout_seconds=3)
+        with contextlib.suppress(TetherError):
+            await self._write_denials()
         await self.stop()
 
     async def _all_left(self, *, timeout_seconds: float) -> None:
@@ -144,6 +170,7 @@ class Node:
             async with asyncio.timeout(STOP_SECONDS):
                 with store.mapped_errors():
                     await store.client().delete(keys.node(self.name))
+                    await store.client().zrem(keys.NODES, self.name)
                 await get_channel_layer().flush()
                 await store.close()
         except (TetherError, TimeoutError) as error:
@@ -234,7 +261,15 @@ class Node:
 
     async def _record(self) -> None:
         with store.mapped_errors():
-            await store.client().set(keys.node(self.name), orjson.dumps(self.facts()), ex=RECORD_TTL_SECONDS)
+            async with store.client().pipeline(transaction=False) as pipe:
+                pipe.set(keys.node(self.name), orjson.dumps(self.facts()), ex=RECORD_TTL_SECONDS)
+                pipe.zadd(keys.NODES, {self.name: int(time.time() * 1000)})
+                pipe.zremrangebyscore(keys.NODES, 0, int((time.time() - FORGET_SECONDS) * 1000))
+                await pipe.execute()
+
+    async def _write_denials(self) -> None:
+        if drafts := self.denials.take(self.name):
+            await in_database(journal.record_many, drafts)
 
     def facts(self) -> dict[str, Any]:
         """Return what the node says of itself: in its record, and on /readyz."""

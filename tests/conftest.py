@@ -92,6 +92,17 @@ def postgres_server() -> Iterator[Any]:
     server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Tests empty all tables after each other; the audit journal's own triggers would refuse that."""
+    from django.db import connection
+
+    from conversations.audit import triggers
+
+    with django_db_blocker.unblock():
+        triggers.drop(connection)
+
+
 @pytest.fixture(autouse=True)
 def _empty_redis(request: pytest.FixtureRequest) -> None:
     """Every test finds Redis empty. Search indexes go too: the product makes them when it needs them."""

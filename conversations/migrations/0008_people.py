@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('conversations', '0006_superseding'),
+        ('conversations', '0007_audit'),
     ]
 
     operations = [

@@ -10,16 +10,17 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from conversations import admin as our_admin
 from conversations import revocations
+from conversations.audit.entry import AuditEntry
+from conversations.inspection import base
 from conversations.models import Conversation, Device, Event, Installation, Member, Message, Token, Turn, User
 from conversations.tokens import create_token, find_token
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 NOW = timezone.now()
-MODELS = [User, Conversation, Member, Device, Token, Turn, Event, Message, Installation]
-COPIES = [Conversation, Member, Turn, Event, Message, Installation]
+MODELS = [User, Conversation, Member, Device, Token, Turn, Event, Message, Installation, AuditEntry]
+COPIES = [Conversation, Member, Turn, Event, Message, Installation, AuditEntry]
 
 
 @pytest.fixture(autouse=True)
@@ -124,12 +125,11 @@ def test_an_id_in_the_search_box_finds_its_rows_only(root, ana):
     assert len(rows(root, Message)) == 6
     assert {row.conversation_id for row in rows(root, Message, q=str(wanted.pk))} == {wanted.pk}
     assert rows(root, Conversation, q=str(wanted.pk)) == [wanted]
-    assert len(rows(root, Message, q="words 2")) == 2
 
 
 def test_a_list_is_counted_only_so_far(root, ana, monkeypatch):
     talk(ana, seqs=5)
-    monkeypatch.setattr(our_admin, "COUNTED", 3)
+    monkeypatch.setattr(base, "COUNTED", 3)
     assert root.get(page(Event)).context["cl"].paginator.count == 3
 
 
