@@ -29,7 +29,7 @@ class HeadTurn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """``head`` is None without any checkpoint; ``topic`` and ``title`` are people's, ``model`` the owner's choice."""
+    """``head`` is None without any checkpoint; ``topic`` and ``model`` are the owner's choice, ``title`` the log's."""
 
     head: HeadTurn | None = None
     topic: str = ""

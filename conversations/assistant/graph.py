@@ -74,8 +74,8 @@ def build_graph(models: Models) -> "StateGraph[State, TurnContext]":
 def take_input(state: State, runtime: Runtime[TurnContext]) -> dict[str, Any]:
     """Close calls that an ended turn left open, and move what is older than the window into recap or summary.
 
-    The user's message itself came in through the reducer of `messages`. Topic and title are people's, where they
-    have given one.
+    The user's message itself came in through the reducer of `messages`. The topic is people's, where they have
+    given one; the title is the log's, so that of a person or a model.
     """
     given = runtime.context
     messages: list[BaseMessage] = list(state["messages"])

@@ -13,7 +13,7 @@ class Recap(NamedTuple):
 
 @dataclass(slots=True)
 class TurnContext:
-    """``model`` is the conversation's choice (empty: the default); ``topic`` and ``title`` are people's or empty."""
+    """``model`` is the conversation's choice (empty: the default), ``topic`` people's or empty, ``title`` the log's."""
 
     conversation_id: str = ""
     turn_id: str = ""

@@ -97,5 +97,5 @@ def _facts(name: str, at_ms: float, record: bytes | None, archiver: bytes | None
         turns=said.get("turns", 0),
         lag_ms=said.get("lag_ms", 0.0),
         draining=said.get("draining", False),
-        archives=archiver is not None and archiver.decode() == name,
+        archives=archiver is not None and archiver.decode().rpartition(":")[0] == name,
     )

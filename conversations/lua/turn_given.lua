@@ -57,7 +57,6 @@ end
 
 local head = start()
 if head and head.err then return head end
-local meta = redis.call('HMGET', META, 'topic', 'title', 'first_words', 'model', 'instructions', 'cleared')
-local title = meta[2] ~= meta[3] and meta[2] or ''
-return { head, meta[1] or '', title or '', meta[4] or '', meta[5] or '', tonumber(meta[6]) or 0,
+local meta = redis.call('HMGET', META, 'topic', 'title', 'model', 'instructions', 'cleared')
+return { head, meta[1] or '', meta[2] or '', meta[3] or '', meta[4] or '', tonumber(meta[5]) or 0,
   redis.call('GET', recap) or '' }

@@ -313,11 +313,13 @@ async def test_what_is_one_persons_own_is_not_told_where_others_read_the_answer(
 
 
 async def test_a_title_by_the_model_comes_after_the_first_answer_and_goes_with_a_clearing():
-    room = await make_room("It leaks.", '"A leaking boat."')
+    room = await make_room("It leaks.", '"A leaking boat."', "Bail.")
     await room.say("what is wrong with my boat? it is full of water")
     assert await room.answer() == "It leaks."
     await room.assistant.tender.settle()
     assert await room.meta("title") == ["A leaking boat"]
+    await room.say("what now?")
+    assert (await room.state())["title"] == "A leaking boat"
     await services.clear_history(user_id=room.user_id, conversation_id=room.id, once="c1")
     assert await room.meta("title") == [""]
 

@@ -155,6 +155,10 @@ async def test_the_page_lists_the_nodes(node):
     answer = await client.get(reverse("admin:inspection_nodes"))
     [found] = answer.context["overview"].nodes
     assert (found.name, found.is_alive, found.connections, found.turns, found.draining) == ("n1", True, 0, 0, False)
+    assert not found.archives
+    await redis().set(keys.ARCHIVER, node.archiver.owner)
+    answer = await client.get(reverse("admin:inspection_nodes"))
+    assert answer.context["overview"].nodes[0].archives
     await redis().delete(keys.node("n1"))
     answer = await client.get(reverse("admin:inspection_nodes"))
     assert [each.is_alive for each in answer.context["overview"].nodes] == [False]
