@@ -68,7 +68,8 @@ def paint(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the messages with the newest answers as ``html``, as many as fit a window."""
     painted, room = [], PAINTED_CHARACTERS
     for message in reversed(messages):
-        if message["role"] == "assistant" and 0 < len(message["content"]) <= room:
+        is_shown = message["role"] == "assistant" and "superseded_by" not in message
+        if is_shown and 0 < len(message["content"]) <= room:
             room -= len(message["content"])
             message = {**message, "html": mark_safe(render_markdown(message["content"]))}  # sanitised there
         painted.append(message)

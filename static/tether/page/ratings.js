@@ -51,7 +51,7 @@ export class Ratings {
 
   async #comment(conversation, message, rating) {
     const asked = { title: say("comment_title"), text: say("comment_text"), label: say("comment_label") };
-    const comment = await ask({ ...asked, ok: say("comment_ok") });
+    const comment = await ask({ ...asked, ok: say("comment_ok"), long: true });
     if (comment && (await this.#rate(conversation, message, rating, comment))) toast(say("commented"));
   }
 
