@@ -66,6 +66,18 @@ async def test_a_link_shows_nothing_of_what_was_cleared_or_deleted():
     assert (await get(url)).status_code == 404
 
 
+async def test_what_gave_way_to_an_edit_is_not_shown():
+    talk = await talk_with_answer("an old answer")
+    [asked] = [each for each in (await snapshot_of(talk)).messages if each["role"] == "user"]
+    before = await link_to(talk)
+    await Asking(talk).ask("edit", message_id=asked["message_id"], content="in other words")
+    url = await link_to(talk)
+    await archive_all()
+    page = (await get(url)).content.decode()
+    assert ("in other words" in page, "an old answer" in page) == (True, False)
+    assert "an old answer" in (await get(before)).content.decode()  # a copy stays what it was
+
+
 async def test_a_long_transcript_comes_in_pages():
     talk = await new_talk()
     await say(talk, 130)
