@@ -219,3 +219,18 @@ def test_the_steps_before_an_answer_are_seen_while_they_happen(both):
         expect(window.page.locator("#writing .steps")).to_contain_text("Works on it", timeout=PATIENCE_MS)
     assert first.wait_for_lines(2)[1] == ("assistant", "steps: 25")
     expect(second.page.locator("#writing .steps")).to_have_count(0)
+
+
+def test_the_model_and_the_instructions_are_chosen_and_kept(both):
+    first, second = both
+    first.choose("assistant")
+    expect(first.page.locator("#assistant-model")).to_have_value("scripted")
+    first.page.select_option("#assistant-model", "local")
+    first.page.fill("#assistant-instructions", "be brief")
+    first.page.fill("#assistant-own", "call me Ada")
+    first.page.click("#assistant .primary")
+    expect(first.page.locator("#toast")).to_contain_text("next answer")
+    second.choose("assistant")
+    kept = {"#assistant-model": "local", "#assistant-instructions": "be brief", "#assistant-own": "call me Ada"}
+    for field, value in kept.items():
+        expect(second.page.locator(field)).to_have_value(value)
