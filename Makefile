@@ -6,20 +6,27 @@ VENV := .venv/bin
 PY := $(VENV)/python
 NODE := $(PY) -m chatproject.services.node
 INSTALLED := .venv/.installed
+VENDOR := static/vendor/marked/LICENSE
 export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup compile interpreted run test test-inside test-outside test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check chromium
+.PHONY: help setup vendor compile interpreted run test test-inside test-outside test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(INSTALLED) ## prepare .venv and compile; starts nothing
+setup: $(INSTALLED) $(VENDOR) ## prepare .venv and compile; starts nothing
 	@$(PY) -m chatproject.compiled build
 
 $(INSTALLED): requirements.txt requirements-local.txt .ci/install
 	@.ci/install
+	@touch $@
+
+vendor: $(VENDOR) ## (`setup` does it) the libraries of the page, from npm by their lock file
+
+$(VENDOR): .ci/page/package-lock.json .ci/vendor | $(INSTALLED)
+	@.ci/vendor
 	@touch $@
 
 compile: setup ## (`setup` does it) the modules on the path of every message to C, where there is a compiler

@@ -28,7 +28,7 @@ async def invite_member(*, user_id: str, conversation_id: str, username: str, on
     Who is a member already stays one. Raises Forbidden, also where nobody has this name, TooLarge where the
     conversation or the newcomer's list is full.
     """
-    await _check_owner(conversation_id, user_id)
+    await check_owner(conversation_id, user_id)
     guest = await people.find(username)
     if guest is None:
         raise Forbidden(NOBODY)
@@ -51,7 +51,7 @@ async def remove_member(*, user_id: str, conversation_id: str, username: str, de
 
     Raises Forbidden, also where this is nobody, or no member. Who names oneself leaves.
     """
-    await _check_owner(conversation_id, user_id)
+    await check_owner(conversation_id, user_id)
     gone = await people.find(username, also_disabled=True)
     if gone is None:
         raise Forbidden(NOBODY)
@@ -99,7 +99,7 @@ async def _delete_alone(conversation_id: str, user_id: str, device_id: str, once
     return await services.delete_conversation(**about, once=f"{once}.alone", only_alone=True)
 
 
-async def _check_owner(conversation_id: str, user_id: str) -> None:
+async def check_owner(conversation_id: str, user_id: str) -> None:
     """Before any name is looked up, so that nobody else learns which names exist."""
     reply = await log.call("member", conversation_id, [], [user_id])
     if reply[1] != b"owner":

@@ -199,6 +199,43 @@ class Event(models.Model):
         return f"{self.conversation_id} {self.seq} {self.kind}"
 
 
+class Share(models.Model):
+    """A link by which anybody may read a conversation up to ``seq``. Only the link's SHA-256 is kept."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="shares")
+    made_by = models.ForeignKey(User, models.CASCADE, related_name="shares")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    seq = models.PositiveBigIntegerField(help_text=_("what was said later is not shown"))
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Rating(models.Model):
+    """What a member thinks of one answer."""
+
+    class Value(models.TextChoices):
+        UP = "up", _("good")
+        DOWN = "down", _("bad")
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="ratings")
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="ratings")
+    message_id = models.UUIDField()
+    seq = models.PositiveBigIntegerField(help_text=_("of the answer"))
+    rating = models.CharField(max_length=4, choices=Value)
+    comment = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "message_id"], name="one_rating_a_message")]
+
+    def __str__(self) -> str:
+        return f"{self.rating} for {self.message_id}"
+
+
 class Message(models.Model):
     """What was said: the `message` entries of the log, in columns."""
 

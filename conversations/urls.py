@@ -5,4 +5,5 @@ from . import views
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.home, name="home"),
     path("c/<uuid:conversation_id>/", views.conversation, name="conversation"),
+    path("s/<str:token>/", views.shared, name="shared"),
 ]

@@ -1,15 +1,16 @@
 """The pages: one shell for the list and for a conversation; everything after the first paint is the socket's."""
 
+import re
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from . import first_paint
+from . import first_paint, sharing
 from .models import Conversation, Member, User
 from .words import WORDS
 
@@ -37,6 +38,21 @@ def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     return _page(request, first_paint.show_conversation(seat.conversation))
 
 
+@require_safe
+@never_cache
+def shared(request: HttpRequest, token: str) -> HttpResponse:
+    """What a link shows to whoever has it. Needs no script and no login, and nobody should find it by searching."""
+    after = request.GET.get("after", "")
+    found = sharing.read_shared(token, after=int(after) if re.fullmatch(r"[0-9]{1,15}", after) else 0)
+    if found is None:
+        raise Http404
+    context = {"transcript": found, "messages": first_paint.paint_shared(found)}
+    answer = render(request, "conversations/shared.html", context)
+    answer["X-Robots-Tag"] = "noindex, nofollow"
+    answer["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
 def _page(request: HttpRequest, shown: dict[str, Any] | None) -> HttpResponse:
     user = request.user
     assert isinstance(user, User)  # login_required
@@ -47,5 +63,6 @@ def _page(request: HttpRequest, shown: dict[str, Any] | None) -> HttpResponse:
         "conversations": conversations,
         "words": {key: str(words) for key, words in WORDS.items()},
     }
-    context = {"start": start, "shown": shown, "conversations": conversations}
+    painted = first_paint.paint(shown["messages"]) if shown else []
+    context = {"start": start, "shown": shown, "painted": painted, "conversations": conversations}
     return render(request, "conversations/page.html", context)

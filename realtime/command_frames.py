@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from .codes import DEFAULT_PAGE_ITEMS, MAX_INSTRUCTIONS, MAX_PAGE_ITEMS
+from .codes import DEFAULT_PAGE_ITEMS, MAX_COMMENT_CHARACTERS, MAX_INSTRUCTIONS, MAX_PAGE_ITEMS
 from .entry_frames import Head
 from .fields import (
     ClientMadeId,
@@ -19,6 +19,7 @@ from .fields import (
     Told,
     Uuid,
     Wire,
+    check_no_nul,
     null_is,
 )
 
@@ -29,6 +30,7 @@ PageMark = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 ModelName = Annotated[str, StringConstraints(max_length=100)]
 Instructions = Annotated[str, StringConstraints(max_length=MAX_INSTRUCTIONS)]
+Comment = Annotated[str, StringConstraints(max_length=MAX_COMMENT_CHARACTERS), AfterValidator(check_no_nul)]
 
 
 class NoArgs(Wire):
@@ -114,6 +116,16 @@ class Export(Wire):
     format: Literal["json", "markdown"]
 
 
+class Unshare(Wire):
+    share_id: Uuid
+
+
+class Rate(Wire):
+    seq: Count = Field(description="of the answer")
+    rating: Literal["up", "down", ""] = Field(description="empty: no opinion any more")
+    comment: Annotated[Comment, null_is("", Comment)] = Field("", description="what was good or bad about it")
+
+
 class RevokeDevice(Wire):
     device_id: ClientMadeId
 
@@ -195,6 +207,37 @@ class ExportMade(Told):
     url: str = Field(description="a path on this server, fetched with the same credentials")
 
 
+class ShareMade(Told):
+    share_id: Uuid
+
+
+class ShareItem(Told):
+    """One link by which anybody may read the conversation up to `seq`."""
+
+    share_id: Uuid
+    url: str = Field(description="a path of this server")
+    created: Time
+    seq: Count
+
+
+class ShareList(Told):
+    items: list[ShareItem] = Field(description="those that work, the newest first")
+
+
+class Rated(Told):
+    message_id: Uuid
+
+
+class RatingItem(Told):
+    message_id: Uuid
+    rating: Literal["up", "down"]
+    comment: str
+
+
+class RatingList(Told):
+    items: list[RatingItem] = Field(description="the newest 1,000 answers that the asker has rated")
+
+
 @dataclass(frozen=True, slots=True)
 class CommandSpec:
     """``result`` is the model of `result.data`, None where a `history` frame answers instead.
@@ -235,6 +278,11 @@ COMMANDS: dict[str, CommandSpec] = {
     "remove_member": CommandSpec(Username),
     "search": CommandSpec(Search, SearchPage, about_conversation=False),
     "export": CommandSpec(Export, ExportMade),
+    "share": CommandSpec(NoArgs, ShareMade),
+    "list_shares": CommandSpec(NoArgs, ShareList),
+    "unshare": CommandSpec(Unshare),
+    "rate": CommandSpec(Rate, Rated),
+    "list_ratings": CommandSpec(NoArgs, RatingList),
     "list_devices": CommandSpec(NoArgs, DeviceList, about_conversation=False),
     "revoke_device": CommandSpec(RevokeDevice, about_conversation=False),
 }

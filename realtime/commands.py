@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from django.urls import reverse
 
-from conversations import control, devices, feed, keys, log, memberships, search, services, store, versions
+from conversations import (
+    control,
+    devices,
+    feed,
+    keys,
+    log,
+    memberships,
+    ratings,
+    search,
+    services,
+    sharing,
+    store,
+    versions,
+)
 from conversations.announce import tell_users
 from conversations.audit.actor import acting
 from conversations.errors import Forbidden, InvalidMessage, UnknownCommand
@@ -308,6 +321,37 @@ async def _export(call: Call) -> dict[str, Any]:
     return {"url": f"{path}?format={call.args.format}"}
 
 
+async def _share(call: Call) -> dict[str, Any]:
+    # As with a new conversation: a repeat after a crash makes the same link.
+    reserved = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
+    await sharing.create_share(user_id=call.user_id, conversation_id=call.conversation_id, share_id=reserved)
+    return {"share_id": reserved}
+
+
+async def _list_shares(call: Call) -> dict[str, Any]:
+    return {"items": await sharing.list_shares(user_id=call.user_id, conversation_id=call.conversation_id)}
+
+
+async def _unshare(call: Call) -> dict[str, Any]:
+    await sharing.revoke_share(user_id=call.user_id, conversation_id=call.conversation_id, share_id=call.args.share_id)
+    return {}
+
+
+async def _rate(call: Call) -> dict[str, Any]:
+    message_id = await ratings.rate_message(
+        user_id=call.user_id,
+        conversation_id=call.conversation_id,
+        seq=call.args.seq,
+        rating=call.args.rating,
+        comment=call.args.comment,
+    )
+    return {"message_id": message_id}
+
+
+async def _list_ratings(call: Call) -> dict[str, Any]:
+    return {"items": await ratings.list_ratings(user_id=call.user_id, conversation_id=call.conversation_id)}
+
+
 async def _list_devices(call: Call) -> dict[str, Any]:
     here = {device["device_id"]: device["node"] for device in await call.node.registry.devices(call.user_id)}
     user = await User.objects.aget(pk=call.user_id)
@@ -365,7 +409,17 @@ async def _leave(call: Call) -> dict[str, Any]:
 # A deleted conversation is nobody's any more but theirs: who restores it, and who deletes it once more. And whoever
 # left is no member, but may ask once more whether it was done.
 LOOK_FOR_THEMSELVES = {"delete", "restore", "leave"}
-READ_ONLY = {"export", "search", "list_conversations", "get_history", "list_devices", "typing", "get_assistant"}
+READ_ONLY = {
+    "export",
+    "search",
+    "list_conversations",
+    "get_history",
+    "list_devices",
+    "list_shares",
+    "list_ratings",
+    "get_assistant",
+    "typing",
+}
 HANDLERS: dict[str, Handler] = {
     "new_conversation": _new_conversation,
     "list_conversations": _list_conversations,
@@ -394,6 +448,11 @@ HANDLERS: dict[str, Handler] = {
     "edit": _edit,
     "fork": _fork,
     "export": _export,
+    "share": _share,
+    "list_shares": _list_shares,
+    "unshare": _unshare,
+    "rate": _rate,
+    "list_ratings": _list_ratings,
     "list_devices": _list_devices,
     "revoke_device": _revoke_device,
 }

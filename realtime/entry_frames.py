@@ -156,6 +156,11 @@ class ConversationDraft(AboutConversation):
     device_id: ClientMadeId | None = None
 
 
+class ConversationRated(AboutConversation):
+    message_id: Uuid
+    rating: str = Field(description="up, down, or empty")
+
+
 class DeviceRevoked(Told):
     device_id: ClientMadeId
 
@@ -171,5 +176,6 @@ FEED_DATA: dict[str, type[Told]] = {
     "conversation.restored": AboutConversation,
     "conversation.read": ConversationRead,
     "conversation.draft": ConversationDraft,
+    "conversation.rated": ConversationRated,
     "device.revoked": DeviceRevoked,
 }

@@ -11,7 +11,7 @@ NUL = "\0"
 MAX_DEVICE_NAME_CHARACTERS = 100
 
 
-def _check_no_nul(text: str) -> str:
+def check_no_nul(text: str) -> str:
     if NUL in text:
         # JSON can carry it, PostgreSQL's text cannot.
         raise PydanticCustomError("nul", "must not contain a NUL character")
@@ -21,10 +21,10 @@ def _check_no_nul(text: str) -> str:
 def _check_no_nul_inside(value: Any) -> Any:
     """The same for any JSON value; frames are checked for depth before, so this ends."""
     if isinstance(value, str):
-        return _check_no_nul(value)
+        return check_no_nul(value)
     if isinstance(value, dict):
         for key, inner in value.items():
-            _check_no_nul(key)
+            check_no_nul(key)
             _check_no_nul_inside(inner)
     elif isinstance(value, list):
         for inner in value:
@@ -57,30 +57,30 @@ Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Content = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_CONTENT_CHARACTERS),
-    AfterValidator(_check_no_nul),
+    AfterValidator(check_no_nul),
     Field(description="1-32,000 characters"),
 ]
 DraftContent = Annotated[
     str,
     StringConstraints(max_length=MAX_CONTENT_CHARACTERS),
-    AfterValidator(_check_no_nul),
+    AfterValidator(check_no_nul),
     Field(description="0-32,000 characters; empty removes the draft"),
 ]
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_NAME_CHARACTERS),
-    AfterValidator(_check_no_nul),
+    AfterValidator(check_no_nul),
     Field(description="1-200 characters"),
 ]
 OptionalName = Annotated[
     str,
     StringConstraints(max_length=MAX_NAME_CHARACTERS),
-    AfterValidator(_check_no_nul),
+    AfterValidator(check_no_nul),
     Field(description="0-200 characters"),
 ]
 DeviceName = Annotated[
     str,
-    AfterValidator(_check_no_nul),
+    AfterValidator(check_no_nul),
     AfterValidator(_shorten),
     Field(description="a label for people; what is beyond 100 characters is cut off"),
 ]

@@ -47,6 +47,8 @@ export class Conversation {
         return this.#snapshot(frame);
       case "opened":
         return this.#opened(frame);
+      case "step":
+        return this.#step(frame);
       default:
         return "ignored";
     }
@@ -127,6 +129,7 @@ export class Conversation {
       for (const message of this.messages) {
         if (message.seq >= from && message.seq <= to) message.superseded_by ??= by; // the first one stays
       }
+      this.notices = this.notices.filter(({ seq }) => seq < from || seq > to);
     },
     "history.cleared": (_, { seq }) => {
       this.generation += 1;
@@ -158,7 +161,7 @@ export class Conversation {
   }
 
   #turn(id) {
-    const fresh = { turn_id: id, attempt: 0, expected: 1, node: "", status: "queued", n: 0, text: "", previous: "" };
+    const fresh = { turn_id: id, attempt: 0, expected: 1, node: "", status: "queued", n: 0, text: "", previous: "", steps: [] };
     if (!this.turns.has(id)) this.turns.set(id, { ...fresh, interrupts: [] });
     return this.turns.get(id);
   }
@@ -175,7 +178,7 @@ export class Conversation {
   /** Another node writes the answer anew; what was read so far stays at hand until it is overtaken. */
   #startAfresh(turn, attempt) {
     if (turn.text.length > turn.previous.length) turn.previous = turn.text;
-    Object.assign(turn, { attempt, n: 0, text: "" });
+    Object.assign(turn, { attempt, n: 0, text: "", steps: [] });
   }
 
   #finish(id) {
@@ -195,6 +198,17 @@ export class Conversation {
     turn.status = "running";
     turn.n = n;
     turn.text += text;
+    return "applied";
+  }
+
+  /** A hint of what happens before the answer: seen by who looks on, and gone with the turn. */
+  #step({ turn_id: id, attempt, name, status }) {
+    const turn = this.turns.get(id);
+    if (!this.live || !turn || attempt !== turn.attempt) return "ignored";
+    const last = turn.steps.findLast((step) => step.name === name);
+    if (status !== "began") Object.assign(last ?? {}, { open: Math.max(0, (last?.open ?? 1) - 1) });
+    else if (last && last === turn.steps.at(-1)) Object.assign(last, { count: last.count + 1, open: last.open + 1 });
+    else turn.steps.push({ name, count: 1, open: 1 });
     return "applied";
   }
 
@@ -225,7 +239,7 @@ export class Conversation {
   #adopt({ turn_id: id, attempt, status, n, text, interrupts }, old) {
     if (this.#finished.has(id)) return;
     const turn = this.#turn(id);
-    if (old) Object.assign(turn, { node: old.node, previous: old.previous, expected: old.expected });
+    if (old) Object.assign(turn, { node: old.node, previous: old.previous, expected: old.expected, steps: old.steps });
     if (status === "waiting") turn.expected = attempt + 1;
     const overtaken = old && attempt > old.attempt && old.text.length > turn.previous.length;
     if (overtaken) turn.previous = old.text;

@@ -12,6 +12,7 @@ const HELD_BACK = 1000;
 export class Feed {
   cursor = null;
   items = new Map(); // conversation_id -> {conversation_id, title, preview, unread, head, pinned, rank}
+  ratings = new Map(); // message_id -> "up", "down" or "", as far as they were asked for
   more = false;
   mark = null; // what to ask for the next page by
   fetching = false;
@@ -83,6 +84,12 @@ export class Feed {
     "conversation.deleted": (data) => this.#hide(data.conversation_id),
     "conversation.pinned": (data) => this.#change(data.conversation_id, { pinned: true }),
     "conversation.unpinned": (data) => this.#change(data.conversation_id, { pinned: false }),
+    "conversation.draft": ({ conversation_id: id, content, device_id: device }) =>
+      this.#change(id, { draft: content, draft_device: device }),
+    "conversation.rated": ({ message_id: id, rating }) => {
+      this.ratings.set(id, rating);
+      return "applied";
+    },
     "conversation.read": ({ conversation_id: id, seq }) => {
       const all = seq >= (this.items.get(id)?.head?.seq ?? 0);
       return all ? this.#change(id, { unread: 0 }) : "applied";

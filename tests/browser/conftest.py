@@ -19,6 +19,7 @@ ENV = {
     "RATE_LIMIT_COMMANDS": "off",
     "SCRIPTED_DELAY_MS": "40",
     "LEASE_SECONDS": "3",
+    "CHAT_MODELS": "local",  # a second one to choose; nobody asks it
     "LOG_LEVEL": "WARNING",
     "SIGNUP_OPEN": "true",
 }

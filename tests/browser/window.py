@@ -7,6 +7,9 @@ from playwright.sync_api import Page, expect
 # What Chromium itself writes when a server or a network is gone, which the tests bring about.
 NETWORK = re.compile(r"WebSocket connection to|net::ERR_|Failed to load resource|Error during WebSocket handshake")
 PATIENCE_MS = 20_000
+# What the page's policy forbids is a complaint, wherever in the page it was tried.
+POLICY = """addEventListener("securitypolicyviolation", (event) =>
+    console.error(`forbidden: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"""
 
 
 class Window:
@@ -16,6 +19,7 @@ class Window:
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._heard)
+        page.add_init_script(POLICY)
 
     def _heard(self, message):
         if message.type in ("error", "warning") and not NETWORK.search(message.text):

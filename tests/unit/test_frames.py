@@ -64,7 +64,7 @@ FRAMES = {
     "command": {"id": "c-1", "command": "pin"},
 }
 ARGS = {name: spec.args for name, spec in COMMANDS.items()}
-NEEDED = {"search": {"query": "beans"}}
+NEEDED = {"search": {"query": "beans"}, "rate": {"seq": 3, "rating": "up"}}
 
 
 @pytest.mark.parametrize(("kind", "field"), optional_fields(CLIENT_FRAMES))

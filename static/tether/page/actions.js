@@ -1,7 +1,9 @@
 /** What the menu of a conversation does. Each asks first where it cannot be undone. */
 
+import { askAssistant } from "./assistant.js";
 import { ask, toast } from "./dialogs.js";
 import { find } from "./dom.js";
+import { showShares } from "./shares.js";
 import { say, sayError } from "./words.js";
 
 export class Actions {
@@ -34,6 +36,10 @@ export class Actions {
     }
   }
 
+  #owns(members) {
+    return members.some(({ user_id: user, role }) => role === "owner" && String(user) === this.#client.userId);
+  }
+
   async #begin() {
     const data = await this.#client.command("new_conversation");
     this.#page.go(data.conversation_id);
@@ -55,6 +61,8 @@ export class Actions {
       const username = await ask(asked);
       if (username) await this.#about(username, "invite", id);
     },
+    assistant: ({ id, members }) => askAssistant(this.#client, id, this.#owns(members)),
+    share: ({ id }) => showShares(this.#client, id),
     remove: async ({ id, members }) => {
       const others = members.filter(({ user_id: user }) => String(user) !== this.#client.userId);
       const text = others.map(({ username }) => username).join(", ");

@@ -1,7 +1,6 @@
-/** Where one writes. Drafts are kept for each conversation of this tab; nothing here waits for the network. */
+/** Where one writes. Nothing here waits for the network. */
 
 import { find } from "./dom.js";
-import { storage } from "./browser.js";
 
 const MAX_HEIGHT_PIXELS = 220;
 const form = find("#composer");
@@ -10,23 +9,39 @@ const send = find(".send", form);
 
 export class Composer {
   #id = null;
+  #composing = false; // an input method is at work; the field is its own until it has ended
+  #drafts;
   #onSend;
   #onTyping;
 
-  constructor({ onSend, onTyping }) {
+  constructor({ drafts, onSend, onTyping }) {
+    this.#drafts = drafts;
     this.#onSend = onSend;
     this.#onTyping = onTyping;
     form.addEventListener("submit", (event) => this.#submit(event));
     field.addEventListener("keydown", (event) => this.#key(event));
     field.addEventListener("input", () => this.#typed());
+    field.addEventListener("compositionstart", () => (this.#composing = true));
+    field.addEventListener("compositionend", () => (this.#composing = false));
   }
 
-  /** Write in this conversation from now on. */
-  show(id) {
+  /** Write in this conversation from now on; `draft` is what the server has of it, or null. */
+  show(id, draft) {
     this.#id = id;
-    field.value = this.#draft() ?? "";
-    this.#fit();
+    this.#put(this.#drafts.begin(id, draft));
     if (matchMedia("(pointer: fine)").matches) field.focus();
+  }
+
+  /** Another device wrote or sent what is written here. */
+  follow(id, content) {
+    if (id !== this.#id || this.#composing) return;
+    const wanted = this.#drafts.came(id, content, field.value);
+    if (wanted !== null) this.#put(wanted);
+  }
+
+  #put(text) {
+    if (field.value !== text) field.value = text;
+    this.#fit();
   }
 
   #key(event) {
@@ -41,37 +56,21 @@ export class Composer {
     const content = field.value.trim();
     if (!content || !this.#id) return;
     field.value = "";
-    this.#typed({ silent: true });
+    this.#fit();
+    this.#drafts.keep(this.#id, "", { soon: true });
     this.#onSend(this.#id, content);
     field.focus();
   }
 
-  #typed({ silent = false } = {}) {
-    this.#keep();
+  #typed() {
+    this.#drafts.keep(this.#id, field.value);
     this.#fit();
-    if (!silent && field.value) this.#onTyping(this.#id);
+    if (field.value) this.#onTyping(this.#id);
   }
 
   #fit() {
     send.disabled = !field.value.trim();
     field.style.height = "auto";
     field.style.height = `${Math.min(field.scrollHeight, MAX_HEIGHT_PIXELS)}px`;
-  }
-
-  #draft() {
-    try {
-      return storage.getItem(`tether.draft.${this.#id}`);
-    } catch {
-      return null;
-    }
-  }
-
-  #keep() {
-    try {
-      if (field.value) storage.setItem(`tether.draft.${this.#id}`, field.value);
-      else storage.removeItem(`tether.draft.${this.#id}`);
-    } catch {
-      // without storage the draft lives as long as the field
-    }
   }
 }

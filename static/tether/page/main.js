@@ -6,6 +6,8 @@ import * as browser from "./browser.js";
 import { Composer } from "./composer.js";
 import { toast } from "./dialogs.js";
 import { find, write } from "./dom.js";
+import { Drafts } from "./drafts.js";
+import { Ratings } from "./ratings.js";
 import { Search } from "./search.js";
 import { renderSidebar } from "./sidebar.js";
 import { renderBanner, renderDetails, renderStatus } from "./status.js";
@@ -36,7 +38,9 @@ const client = new Client({
   onProblem: (error) => console.error(error),
 });
 const thread = new Thread(client, (verb, message) => actions.about(verb, message));
-const composer = new Composer({ onSend, onTyping });
+const ratings = new Ratings(client, open);
+const drafts = new Drafts({ ...browser, may: () => client.live, tell: tellDraft });
+const composer = new Composer({ drafts, onSend, onTyping });
 new Search(client, pathOf);
 const actions = new Actions(client, { open, go: (id) => go(id), goHome: () => go(null), render });
 
@@ -59,7 +63,7 @@ function go(id, { push = true } = {}) {
   document.body.dataset.open = id ?? "";
   if (id) opened(id);
   render();
-  if (id) composer.show(id); // measured, so it must be visible by now
+  if (id) composer.show(id, client.feed.items.get(id)?.draft ?? null); // measured, so it must be visible by now
 }
 
 function opened(id) {
@@ -84,10 +88,24 @@ function onTyping(id) {
   client.command("typing", { conversation_id: id }).catch(() => {}); // a hint, nobody waits for it
 }
 
+function tellDraft(id, content) {
+  const item = client.feed.items.get(id);
+  if (item) item.draft = content;
+  return client.command("set_draft", { conversation_id: id, content });
+}
+
+/** What one has begun to write goes on here. Our own words come back, too, and are no news. */
+function followDraft() {
+  const { draft, draft_device: device } = client.feed.items.get(openId) ?? {};
+  if (draft !== undefined && device !== client.ready?.device_id) composer.follow(openId, draft);
+}
+
 function changed(what, detail) {
   if (what === "notice") toast(detail.message);
   if (what === "status") welcomeNewcomer();
+  if (what === "status" && client.live) drafts.catchUp();
   if (what === "feed") refreshRestored();
+  if (what === "feed") followDraft();
   if (what === "conversation") tellOfRebuilding(client.conversations.get(detail));
   if (dirty) return;
   dirty = true;
@@ -126,6 +144,7 @@ function render() {
   renderDetails(client, conversation, deviceName);
   renderFrame(conversation);
   if (conversation) thread.render(conversation);
+  if (conversation) ratings.render(conversation);
   markRead(conversation);
 }
 
@@ -189,6 +208,7 @@ window.addEventListener("online", () => client.wentOnline());
 window.addEventListener("offline", () => client.wentOffline());
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") client.hurry();
+  else drafts.catchUp();
 });
 window.addEventListener("beforeunload", (event) => {
   if (client.outbox.unacked) event.preventDefault();

@@ -1,25 +1,27 @@
 /** One conversation on the page: its lines, the answers being written, what waits to be sent. */
 
 import { isReplaced } from "../conversation.js";
-import { clone, find, reconcile, write } from "./dom.js";
 import { readQuestion } from "../question.js";
 import { toast } from "./dialogs.js";
+import { clone, find, reconcile, write } from "./dom.js";
+import { pendingNote, showMessage, showNotice, showQuestion, showTurn } from "./lines.js";
+import { Reach } from "./reach.js";
 import { say, sayError } from "./words.js";
 
 const NEAR_BOTTOM = 80;
-const NEAR_TOP = 300;
+const NEAR_EDGE = 900; // of what is shown: further lines are brought before they are seen
 
 const thread = find("#thread");
 const newest = find("#newest");
 const older = find("#older");
-const clockTime = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
-const dayAndTime = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
 
 export class Thread {
   #client;
   #stuck = true; // the reader is at the end and wants to stay there
   #loading = false;
+  #couldNotLoad = false;
   #shown = null;
+  #reach = new Reach();
 
   /** onVerb(verb, message): a button at a message was pressed. */
   constructor(client, onVerb) {
@@ -41,24 +43,60 @@ export class Thread {
 
   toEnd() {
     this.#stuck = true;
+    if (!this.#reach.atEnd) {
+      this.#reach.reset();
+      this.render(this.#shown);
+    }
     this.#settle();
   }
 
   render(conversation) {
-    if (this.#shown !== conversation) this.#stuck = true;
-    this.#shown = conversation;
-    const lines = conversation.lines();
+    if (this.#shown !== conversation) this.#begin(conversation);
+    const all = conversation.lines();
+    const lines = this.#reach.of(all, this.#stuck);
     const turns = [...conversation.turns.values()];
     const pending = this.#client.outbox.of(conversation.id);
+    const place = this.#stuck ? null : this.#place();
     reconcile(find("#lines"), lines, this.#lines);
     this.#renderVerbs(conversation);
     reconcile(find("#writing"), turns, this.#turns);
     reconcile(find("#pending"), pending, this.#pending);
+    for (const end of ["#writing", "#pending"]) find(end).hidden = !this.#reach.atEnd;
     this.#renderTyping(conversation);
-    find("#nothing-said").hidden = !conversation.live || lines.length + turns.length + pending.length > 0;
-    older.hidden = !conversation.more;
+    const isEmpty = all.length + turns.length + pending.length === 0;
+    find("#nothing-said").hidden = !conversation.live || !isEmpty;
+    find("#loading").hidden = conversation.live || !isEmpty || !this.#client.live || Boolean(conversation.refused);
+    this.#renderOlder(conversation);
+    if (place) this.#keep(place);
     this.#settle();
-    if (conversation.more) this.#scrolled();
+    this.#scrolled();
+  }
+
+  #begin(conversation) {
+    this.#shown = conversation;
+    this.#stuck = true;
+    this.#couldNotLoad = false;
+    this.#reach.reset();
+  }
+
+  #renderOlder(conversation) {
+    older.hidden = !conversation.more;
+    older.disabled = this.#loading;
+    write(older, say(this.#loading ? "loading" : this.#couldNotLoad ? "older_failed" : "older"));
+  }
+
+  /** Return the line that is read at the top, and where it stands; it must not move by what comes around it. */
+  #place() {
+    const { top } = thread.getBoundingClientRect();
+    for (const line of find("#lines").children) {
+      const box = line.getBoundingClientRect();
+      if (box.bottom > top) return { line, at: box.top };
+    }
+    return null;
+  }
+
+  #keep({ line, at }) {
+    if (line.isConnected) thread.scrollTop += line.getBoundingClientRect().top - at;
   }
 
   /** Apart from the messages themselves, since it changes with every turn. */
@@ -89,12 +127,23 @@ export class Thread {
     key: (line) => (line.kind === "message" ? `m${line.seq}` : `n${line.seq}`),
     make: (line) => clone(line.kind === "message" ? "message" : "notice"),
     update: (element, line) => {
-      if (line.kind !== "message") return showNotice(element, line);
+      if (line.kind !== "message") return showNotice(element, line, this.#againAfter(line));
       const { role, author } = line.message;
       const other = role === "user" && String(author) !== this.#client.userId;
       showMessage(element, line.message, other ? this.#name(author) : "");
     },
   };
+
+  /** After a failed answer that is the last thing here, its asker may have it tried once more. */
+  #againAfter({ kind, seq }) {
+    const conversation = this.#shown;
+    const last = conversation.messages.at(-1);
+    if (kind !== "turn.failed" || !last || last.seq > seq || conversation.turns.size || !this.#client.live) return null;
+    const { message_id: id, role, author, content } = last;
+    if (role === "assistant") return (event) => this.#order([event.target], "regenerate", { message_id: id });
+    if (String(author) !== this.#client.userId) return null;
+    return (event) => this.#order([event.target], "edit", { message_id: id, content });
+  }
 
   #pending = {
     key: (entry) => `p${entry.client_id}`,
@@ -170,9 +219,16 @@ export class Thread {
 
   #scrolled() {
     const below = thread.scrollHeight - thread.scrollTop - thread.clientHeight;
-    this.#stuck = below < NEAR_BOTTOM;
+    this.#stuck = below < NEAR_BOTTOM && this.#reach.atEnd;
     newest.hidden = this.#stuck;
-    if (thread.scrollTop < NEAR_TOP && this.#shown?.more && this.#shown.live) this.#loadOlder();
+    if (!this.#shown) return;
+    if (thread.scrollTop < NEAR_EDGE) this.#goUp();
+    else if (below < NEAR_EDGE && !this.#reach.atEnd && this.#reach.down(this.#shown.lines())) this.render(this.#shown);
+  }
+
+  #goUp() {
+    if (this.#reach.up(this.#shown.lines())) this.render(this.#shown);
+    else if (this.#shown.more && this.#shown.live && !this.#couldNotLoad) this.#loadOlder();
   }
 
   #settle() {
@@ -180,85 +236,20 @@ export class Thread {
     newest.hidden = this.#stuck;
   }
 
-  /** Older lines go above what is being read, which must not move. */
   async #loadOlder() {
     if (this.#loading || !this.#client.live) return;
-    this.#loading = true;
     const conversation = this.#shown;
+    this.#loading = true;
+    this.#couldNotLoad = false;
+    this.#renderOlder(conversation);
     try {
       await this.#client.loadOlder(conversation.id);
-      if (this.#shown !== conversation) return;
-      const fromEnd = thread.scrollHeight - thread.scrollTop;
-      this.render(conversation);
-      if (!this.#stuck) thread.scrollTop = thread.scrollHeight - fromEnd;
     } catch {
-      older.hidden = false; // the button stays, for another try
+      this.#couldNotLoad = this.#shown === conversation; // the button stays, for another try
     } finally {
       this.#loading = false;
+      if (this.#shown === conversation) this.#goUp();
+      this.#renderOlder(this.#shown);
     }
   }
-}
-
-/** other: the name of whoever said it, where that is not the reader. */
-function showMessage(element, message, other) {
-  if (element.shows === message && element.author === other) return; // messages do not change
-  Object.assign(element, { shows: message, author: other });
-  element.dataset.role = message.role;
-  element.dataset.status = message.status;
-  const who = find(".who", element);
-  element.toggleAttribute("data-other", Boolean(other));
-  who.classList.toggle("visually-hidden", !other);
-  write(who, other || say(message.role === "user" ? "you" : message.role));
-  write(find(".text", element), message.content);
-  write(find(".note", element), message.status === "complete" ? "" : say(`message_${message.status}`));
-  showTime(find("time", element), message.at);
-}
-
-function showTime(element, at) {
-  const time = new Date(at);
-  const today = time.toDateString() === new Date().toDateString();
-  element.dateTime = at;
-  element.title = dayAndTime.format(time);
-  write(element, (today ? clockTime : dayAndTime).format(time));
-}
-
-function showNotice(element, { kind, data }) {
-  element.dataset.kind = kind;
-  write(element, say(noticeKey(kind, data), { username: data.user_id, ...data }));
-}
-
-function noticeKey(kind, data) {
-  if (kind === "turn.answered") return data.value === true ? "turn.approved" : "turn.declined";
-  return kind === "turn.failed" && !data.error ? "turn.failed_plain" : kind;
-}
-
-/** What was read before a takeover stays, dimmed, until the new text is longer or says something else. */
-function showTurn(element, { text, previous, attempt, expected, status }) {
-  const behind = previous.length > text.length;
-  const goesOn = behind && previous.startsWith(text);
-  write(find(".fresh", element), behind && !goesOn ? "" : text);
-  write(find(".former", element), !behind ? "" : goesOn ? previous.slice(text.length) : previous);
-  find(".dots", element).hidden = status === "waiting" || text !== "" || behind;
-  write(find(".note", element), status === "waiting" ? say("waiting") : attempt > expected ? say("takeover") : "");
-}
-
-function showQuestion(element, { tool, args, text }) {
-  write(find(".asks", element), tool ? say("asks_tool", { tool }) : text);
-  const list = find(".args", element);
-  if (list.childElementCount) return; // a question does not change
-  for (const [name, value] of args) {
-    for (const [kind, words] of [["dt", name], ["dd", value]]) {
-      const line = document.createElement(kind);
-      line.dir = "auto";
-      line.textContent = words;
-      list.append(line);
-    }
-  }
-}
-
-function pendingNote({ state, error }, live) {
-  if (state === "refused") return say("refused", { error: sayError(error) });
-  if (state === "acked") return "";
-  if (!live) return say("queued");
-  return error ? say("retrying") : say("sending");
 }

@@ -1,0 +1,124 @@
+"""Links by which anybody may read a conversation as far as it went when the link was made, until it is taken back.
+
+Only the owner makes, sees and takes back links. A link is made from the share's id and the installation's secret, so
+that it can be shown again; the database keeps its digest.
+"""
+
+from base64 import urlsafe_b64encode
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from . import log
+from .archive_base import superseded_ranges
+from .errors import Forbidden, TooLarge
+from .events import time_text
+from .memberships import check_owner
+from .models import Conversation, Member, Message, Share
+from .threads import in_database
+from .tokens import digest_of
+
+MOST_SHARES = 20
+PAGE_MESSAGES = 100
+# Rendering costs about 2 ms for each 1,000 characters, and anybody with a link may ask for it.
+PAGE_CHARACTERS = 60_000
+
+
+class Transcript(NamedTuple):
+    """A page of what a link shows: ``messages`` oldest first; ``after`` begins the next page, None at the end."""
+
+    share: Share
+    messages: list[Message]
+    names: dict[str, str]
+    after: int | None
+
+
+async def create_share(*, user_id: str, conversation_id: str, share_id: str) -> None:
+    """Make a link to what was said so far; repeatable by id. Raises Forbidden, TooLarge, Unavailable."""
+    await check_owner(conversation_id, user_id)
+    brief = await log.brief(conversation_id)
+    if brief is None:
+        raise Forbidden("This conversation does not exist, or is not yours.")
+    await in_database(_create, conversation_id, UUID(share_id), user_id, brief.head.seq)
+
+
+def _create(conversation_id: str, share_id: UUID, user_id: str, seq: int) -> None:
+    if Share.objects.filter(pk=share_id).exists():
+        return
+    if Share.objects.filter(conversation_id=conversation_id, revoked_at=None).count() >= MOST_SHARES:
+        raise TooLarge(f"A conversation has at most {MOST_SHARES} links; take one back first.")
+    digest = digest_of(_token(share_id))
+    made_by = int(user_id)
+    Share.objects.create(id=share_id, conversation_id=conversation_id, made_by_id=made_by, seq=seq, digest=digest)
+
+
+async def list_shares(*, user_id: str, conversation_id: str) -> list[dict[str, Any]]:
+    """Return the links that work, the newest first. Raises Forbidden, Unavailable."""
+    await check_owner(conversation_id, user_id)
+    return await in_database(_list, conversation_id)
+
+
+def _list(conversation_id: str) -> list[dict[str, Any]]:
+    working = Share.objects.filter(conversation_id=conversation_id, revoked_at=None).order_by("-created_at")
+    return [
+        {
+            "share_id": str(share.id),
+            "url": reverse("shared", args=[_token(share.id)]),
+            "created": time_text(share.created_at),
+            "seq": share.seq,
+        }
+        for share in working[:MOST_SHARES]
+    ]
+
+
+async def revoke_share(*, user_id: str, conversation_id: str, share_id: str) -> None:
+    """Take a link back, at once and for good. Raises Forbidden, also where there is no such link, Unavailable."""
+    await check_owner(conversation_id, user_id)
+    found = await in_database(_revoke, conversation_id, UUID(share_id))
+    if not found:
+        raise Forbidden("This link does not exist, or is not yours.")
+
+
+def _revoke(conversation_id: str, share_id: UUID) -> int:
+    share = Share.objects.filter(pk=share_id, conversation_id=conversation_id)
+    share.filter(revoked_at=None).update(revoked_at=timezone.now())
+    return share.count()
+
+
+def read_shared(token: str, *, after: int) -> Transcript | None:
+    """Return a page of what the link shows, beginning after a seq; None where the link does not work."""
+    shares = Share.objects.select_related("conversation").filter(digest=digest_of(token), revoked_at=None)
+    share = shares.filter(conversation__status=Conversation.Status.ACTIVE).first()
+    if share is None:
+        return None
+    conversation = share.conversation
+    lowest, highest = max(after, conversation.cleared_seq), min(share.seq, conversation.archived_seq)
+    said = Message.objects.filter(conversation=conversation, seq__gt=lowest, seq__lte=highest).order_by("seq")
+    messages, more = _fitting(list(said[: PAGE_MESSAGES + 1]))
+    gave_way = [each for each in superseded_ranges(conversation) if each.at <= share.seq]
+    shown = [each for each in messages if not any(way.from_seq <= each.seq <= way.to_seq for way in gave_way)]
+    return Transcript(share, shown, _names(conversation), messages[-1].seq if more else None)
+
+
+def _fitting(messages: list[Message]) -> tuple[list[Message], bool]:
+    """Return the first messages that a page has room for, at least one, and whether there are more."""
+    room, page = PAGE_CHARACTERS, list[Message]()
+    for message in messages[:PAGE_MESSAGES]:
+        room -= len(message.content)
+        if page and room < 0:
+            break
+        page.append(message)
+    return page, len(page) < len(messages)
+
+
+def _names(conversation: Conversation) -> dict[str, str]:
+    found = Member.objects.filter(conversation=conversation).values_list("user_id", "user__username")
+    return {str(user_id): username for user_id, username in found}
+
+
+def _token(share_id: UUID) -> str:
+    made = salted_hmac("tether.share", str(share_id), algorithm="sha256").digest()
+    return urlsafe_b64encode(made).decode().rstrip("=")
