@@ -200,7 +200,7 @@ export class Client {
     },
     feed_reset: () => {
       this.feed.reset();
-      this.#fetchList();
+      this.fetchList();
     },
     presence: (frame) => this.#present(frame),
   };
@@ -210,7 +210,7 @@ export class Client {
     for (const id of this.conversations.keys()) this.#opening.set(id, 1); // asked for in `auth`
     for (const again of this.#commands.again()) this.#sendCommand(again);
     this.#flush();
-    if (!this.feed.cursor) this.#fetchList();
+    if (!this.feed.cursor) this.fetchList();
     this.#parts.onChange("status");
   }
 
@@ -312,7 +312,7 @@ export class Client {
   }
 
   #fed(became) {
-    if (became === "gap") this.#fetchList();
+    if (became === "gap") this.fetchList();
     this.#parts.onChange("feed");
   }
 
@@ -323,14 +323,16 @@ export class Client {
     if (head.seq >= conversation.cursor.seq) conversation.title = title;
   }
 
-  #fetchList() {
+  /** Get the list of conversations anew; what becomes of it is seen in `feed`. */
+  fetchList() {
     if (this.feed.fetching) return;
     this.feed.fetching = true;
     const taken = this.command("list_conversations", { limit: 100 }).then((data) => this.#fed(this.feed.take(data)));
     taken.catch((error) => {
-      this.feed.fetching = false;
+      this.feed.failed(error);
       this.#parts.onProblem(error);
-      if (error.frame?.retryable) this.#later(error.frame.retry_after, () => this.live && this.#fetchList());
+      this.#parts.onChange("feed");
+      if (error.frame?.retryable) this.#later(error.frame.retry_after, () => this.live && this.fetchList());
     });
   }
 
