@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from . import first_paint
+from . import first_paint, shell
 from .models import Conversation, Member, User
 from .words import WORDS
 
@@ -47,5 +47,5 @@ def _page(request: HttpRequest, shown: dict[str, Any] | None) -> HttpResponse:
         "conversations": conversations,
         "words": {key: str(words) for key, words in WORDS.items()},
     }
-    context = {"start": start, "shown": shown, "conversations": conversations}
+    context = {"start": start, "shown": shown, "conversations": conversations, "modules": shell.page_modules()}
     return render(request, "conversations/page.html", context)

@@ -11,7 +11,7 @@ const UNREACHABLE = new Set([502, 503, 504]);
 
 async function keepShell() {
   const cache = await caches.open(CACHE);
-  await cache.addAll(SHELL.map((path) => new Request(path, { cache: "reload" })));
+  await cache.addAll(SHELL.map((path) => new Request(path, { cache: "no-cache" }))); // asked for, at least
 }
 
 async function takeOver() {

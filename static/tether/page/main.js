@@ -169,6 +169,7 @@ function renderFrame(conversation) {
   }
   const title = conversation ? conversation.title || say("untitled") : "";
   write(find("#title"), title);
+  find("#title").hidden = !conversation; // the welcome has a heading of its own
   write(find("#topic"), conversation?.topic ?? "");
   find("#topic").hidden = !conversation?.topic;
   const unread = client.feed.sorted().filter((item) => item.unread && item.conversation_id !== openId).length;
