@@ -1,9 +1,11 @@
 """What a browser needs to keep Tether as an app: the manifest, the service worker, and the page for no network."""
 
 import json
+import re
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from posixpath import dirname, normpath
 
 from django.conf import settings
 from django.contrib.staticfiles import finders
@@ -17,6 +19,8 @@ from django.views.decorators.http import require_safe
 
 # All that the offline page loads. It is of nobody: the same for everybody, but for the language.
 PARTS = ("tether/tether.css", "tether/shell.css", "tether/page/offline.js", "tether/icon.svg")
+MAIN = "tether/page/main.js"
+IMPORT = re.compile(r"""^(?:import|export|\}) [^"']*["'](\.[^"']+)["'];""", re.MULTILINE)
 TEMPLATE = "conversations/offline.html"
 
 
@@ -62,10 +66,12 @@ def manifest(request: HttpRequest) -> HttpResponse:
 @cache
 def page_modules() -> tuple[str, ...]:
     """Return all that the page's first module imports, for the browser to fetch at once and not one after the other."""
-    folder = _static_file("tether/client.js").parent
-    others = {"worker.js", "page/offline.js", "page/main.js"}
-    names = (str(path.relative_to(folder)) for path in sorted((*folder.glob("*.js"), *folder.glob("page/*.js"))))
-    return tuple(f"tether/{name}" for name in names if name not in others)
+    found = [MAIN]
+    for name in found:  # grows as it goes
+        addresses = IMPORT.findall(_static_file(name).read_text())
+        names = (normpath(f"{dirname(name)}/{address}") for address in addresses)
+        found += [name for name in dict.fromkeys(names) if name not in found]
+    return tuple(found[1:])
 
 
 def _icon(name: str, size: int, purpose: str) -> dict[str, str]:
