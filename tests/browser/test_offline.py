@@ -1,5 +1,7 @@
 """What happens to what one writes while the server cannot be reached, whatever becomes of the tab."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -24,6 +26,20 @@ CACHED = """async () => {
 
 def said_by_user(window, count):
     return [text for role, text in window.wait_for_lines(count) if role == "user"]
+
+
+def test_an_answer_goes_on_where_the_network_was_lost_in_its_middle(browsers):
+    context = browsers.signed_in()
+    window = browsers.window(context).visit("/")
+    window.begin()
+    window.say("/words 150")
+    window.wait_for_writing("w10 ")
+    context.set_offline(True)
+    window.wait_for_state("offline")
+    half = window.writing().text_content()
+    context.set_offline(False)
+    expect(window.writing()).to_have_text(re.compile(re.escape(half.strip()) + " w"))
+    assert window.wait_for_lines(2)[1] == ("assistant", " ".join(f"w{number}" for number in range(1, 151)))
 
 
 def test_what_was_written_offline_is_sent_in_order_after_the_tab_was_closed_and_opened_again(browsers):

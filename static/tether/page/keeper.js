@@ -105,7 +105,9 @@ export class Pen {
     // Without locks (plain http to another host) each tab writes for itself; the server takes each text once.
     const asked = navigator.locks ? navigator.locks.request(this.#name, { signal }, take) : take();
     asked.catch((error) => {
-      if (error.name !== "AbortError") throw error;
+      if (error.name === "AbortError") return; // laid down before it was ours
+      this.rest(); // so that it can be asked for again
+      throw error;
     });
   }
 
