@@ -2,11 +2,15 @@
  * What this browser keeps of the outbox for all its tabs: IndexedDB holds it, a broadcast tells the other tabs,
  * and a lock, the pen, lets one tab at a time send.
  *
+ * IndexedDB writes some time after it was asked to, and a tab that closes before that takes the text along. So each
+ * lies in localStorage, which holds it at once, until it has been written.
+ *
  * A tab that closes or crashes lets go of the pen by that; the next one reads anew what is kept and goes on.
  */
 
 const DATABASE = "tether";
 const STORE = "outbox";
+const JUST_NOW = "tether.unsent."; // and the client_id
 
 function answer(request) {
   return new Promise((resolve, reject) => {
@@ -15,10 +19,42 @@ function answer(request) {
   });
 }
 
+function done(transaction) {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = resolve;
+    transaction.onabort = transaction.onerror = () => reject(transaction.error);
+  });
+}
+
 function openDatabase() {
   const request = indexedDB.open(DATABASE, 1);
   request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "client_id" });
   return answer(request);
+}
+
+function holdNow(record) {
+  try {
+    localStorage.setItem(JUST_NOW + record.client_id, JSON.stringify(record));
+  } catch {
+    // full or forbidden: it lives as long as the tab until it is written
+  }
+}
+
+function forgetNow(clientId) {
+  try {
+    localStorage.removeItem(JUST_NOW + clientId);
+  } catch {
+    // then it was not held either
+  }
+}
+
+function justNow() {
+  try {
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(JUST_NOW));
+    return keys.map((key) => JSON.parse(localStorage.getItem(key))).filter(Boolean);
+  } catch {
+    return [];
+  }
 }
 
 export class Keeper {
@@ -39,30 +75,39 @@ export class Keeper {
 
   /** Return what is kept of this user's. What another user of this browser left is erased first. */
   async load() {
+    const records = new Map(justNow().map((record) => [record.client_id, record]));
     const store = await this.#store(); // for writing, so that it comes after what other tabs have begun
-    if (!store) return [];
-    const records = await answer(store.getAll()).catch((error) => this.#lost(error) ?? []);
-    const mine = records.filter((record) => record.user_id === this.#userId);
-    for (const record of records) if (record.user_id !== this.#userId) store.delete(record.client_id);
-    return mine.sort((a, b) => a.at - b.at);
+    const written = store ? await answer(store.getAll()).catch((error) => this.#lost(error)) : null;
+    for (const record of written ?? []) records.set(record.client_id, record);
+    const all = [...records.values()];
+    for (const { client_id: id } of all.filter(({ user_id: user }) => user !== this.#userId)) {
+      forgetNow(id);
+      if (written) store.delete(id);
+    }
+    return all.filter(({ user_id: user }) => user === this.#userId).sort((a, b) => a.at - b.at);
   }
 
   put(record) {
-    this.#change((store) => store.put({ ...record, user_id: this.#userId }), { put: record });
+    const kept = { ...record, user_id: this.#userId };
+    holdNow(kept);
+    const written = this.#change((store) => store.put(kept), { put: record });
+    written.then(() => this.durable && forgetNow(record.client_id));
   }
 
   /** Forget a text: acked at `seq`, or given up. */
   drop(clientId, seq) {
+    forgetNow(clientId);
     this.#change((store) => store.delete(clientId), { drop: clientId, seq });
   }
 
   clear() {
+    for (const { client_id: id } of justNow()) forgetNow(id);
     return this.#change((store) => store.clear(), { cleared: true });
   }
 
   async #change(write, message) {
     const store = await this.#store();
-    if (store) await answer(write(store)).catch((error) => this.#lost(error));
+    if (store) await done(write(store).transaction).catch((error) => this.#lost(error));
     this.#others.postMessage(message); // after it is kept: whoever hears it may read it
   }
 
