@@ -60,7 +60,7 @@ def _first(texts: str | tuple[str, ...] | list[str]) -> str:
 def _faults(message: Message) -> Iterator[str]:
     if message.fuzzy:
         yield "fuzzy"
-    forms = [message.string] if isinstance(message.string, str) else list(message.string)
+    forms = [message.string] if isinstance(message.string, str) else list(message.string or ("",))
     if not all(forms):
         yield "empty"
     wanted = set(_PLACE.findall(message.id if isinstance(message.id, str) else message.id[-1]))
