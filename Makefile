@@ -11,7 +11,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vendor compile interpreted run test test-inside test-outside test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check chromium
+.PHONY: help setup vendor compile interpreted run test test-inside test-outside test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check translations icons chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,7 +57,7 @@ test-postgres:
 test-js:
 	$(NODE) --test tests/js/*.test.js
 
-lint: setup ## style, types, imports, templates, migrations, generated documents
+lint: setup ## style, types, imports, templates, migrations, translations, generated documents
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy chatproject accounts realtime conversations
@@ -65,6 +65,7 @@ lint: setup ## style, types, imports, templates, migrations, generated documents
 	$(VENV)/djlint templates --check --quiet
 	$(VENV)/djlint templates --lint --quiet
 	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) -m chatproject.translations
 	$(MAKE) --no-print-directory docs-check
 
 docs-check: setup ## fail where generated documents are not what the code says
@@ -72,6 +73,12 @@ docs-check: setup ## fail where generated documents are not what the code says
 
 docs: setup ## generate them
 	$(PY) manage.py protocol_docs
+
+translations: setup ## compile locale/*.po, which `lint` compares with what the sources say
+	$(VENV)/pybabel --quiet compile --domain django --directory locale
+
+icons: setup ## draw the app's icons anew
+	$(PY) -m chatproject.icons
 
 demo: setup ## three demonstrations on three nodes, with counts, passed or failed
 	$(PY) manage.py demo
@@ -86,7 +93,7 @@ soak: setup ## the acceptance tests at full length
 	SOAK=1 $(VENV)/pytest tests/acceptance --timeout 3600
 
 screenshots: setup chromium ## pictures of the pages for the documents
-	SCREENSHOTS=1 $(VENV)/pytest tests/browser
+	SCREENSHOTS=1 $(VENV)/pytest tests/browser/test_screenshots.py
 
 lock: setup ## requirements.txt from requirements.in
 	$(VENV)/uv pip compile --quiet --universal --python-version 3.11 requirements.in -o requirements.txt

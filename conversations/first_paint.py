@@ -40,6 +40,7 @@ def _item(seat: Member) -> dict[str, Any]:
         "title": conversation.title,
         "preview": conversation.preview,
         "pinned": seat.pinned,
+        "role": seat.role,
         "unread": 0,
     }
 

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from . import first_paint, sharing
+from . import first_paint, sharing, shell
 from .models import Conversation, Member, User
 from .words import WORDS
 
@@ -63,6 +63,11 @@ def _page(request: HttpRequest, shown: dict[str, Any] | None) -> HttpResponse:
         "conversations": conversations,
         "words": {key: str(words) for key, words in WORDS.items()},
     }
-    painted = first_paint.paint(shown["messages"]) if shown else []
-    context = {"start": start, "shown": shown, "painted": painted, "conversations": conversations}
+    context = {
+        "start": start,
+        "shown": shown,
+        "painted": first_paint.paint(shown["messages"]) if shown else [],
+        "conversations": conversations,
+        "modules": shell.page_modules(),
+    }
     return render(request, "conversations/page.html", context)

@@ -13,6 +13,8 @@ import { Outbox } from "./outbox.js";
 
 const DEFAULT_RETRY_SECONDS = 2;
 const TYPING_SHOWN_MS = 5_000;
+// Where nobody else could be sending, the pen is always in hand.
+const OWN_PEN = { held: true, want() {}, rest() {} };
 // Opening again without any progress means that the cursor itself is at fault.
 const FRUITLESS_OPENS = 3;
 
@@ -28,13 +30,14 @@ export class Client {
   #wakeup = null;
 
   /**
-   * parts: openSocket, clock, random (see Connection); randomId() -> 1-64 of A-Za-z0-9_-; storage {getItem, setItem,
-   * removeItem}; deviceId, deviceName, userId; items: the painted list; onChange(what, id), onProblem(error).
+   * parts: openSocket, clock, random (see Connection); randomId() -> 1-64 of A-Za-z0-9_-; keeper (see Outbox); pen
+   * {held, want(), rest()}: only who holds it sends; deviceId, deviceName, userId; items: the painted list;
+   * onChange(what, id), onProblem(error).
    */
   constructor(parts) {
-    this.#parts = parts;
-    const { storage, randomId, userId } = parts;
-    this.outbox = new Outbox({ storage, randomId, key: `tether.outbox.${userId}` });
+    this.#parts = { pen: OWN_PEN, ...parts };
+    const { keeper, randomId, clock } = parts;
+    this.outbox = new Outbox({ keeper, randomId, now: clock.now });
     this.feed = new Feed(parts.items);
     this.#commands = new Commands(randomId);
     this.#connection = new Connection({
@@ -107,6 +110,21 @@ export class Client {
     return entry;
   }
 
+  /** Go on with the texts that the keeper holds. */
+  takeUp(records) {
+    this.outbox.takeUp(records);
+    this.#flush();
+  }
+
+  /** Another tab of this browser changed the outbox. */
+  hear(message) {
+    this.outbox.hear(message);
+    for (const { state, conversation_id: id, seq } of this.outbox.entries) {
+      if (state === "acked") this.#settleAcked(id, seq);
+    }
+    this.#flush();
+  }
+
   sayAgain(clientId) {
     this.outbox.retry(clientId);
     this.#flush();
@@ -158,6 +176,7 @@ export class Client {
 
   #suspend() {
     this.outbox.suspend();
+    this.#parts.pen.rest();
     this.#opening.clear();
     this.#parts.clock.cancel(this.#wakeup);
     for (const conversation of this.conversations.values()) conversation.suspend();
@@ -181,7 +200,7 @@ export class Client {
     },
     feed_reset: () => {
       this.feed.reset();
-      this.#fetchList();
+      this.fetchList();
     },
     presence: (frame) => this.#present(frame),
   };
@@ -191,7 +210,7 @@ export class Client {
     for (const id of this.conversations.keys()) this.#opening.set(id, 1); // asked for in `auth`
     for (const again of this.#commands.again()) this.#sendCommand(again);
     this.#flush();
-    if (!this.feed.cursor) this.#fetchList();
+    if (!this.feed.cursor) this.fetchList();
     this.#parts.onChange("status");
   }
 
@@ -234,10 +253,15 @@ export class Client {
 
   #acked(frame) {
     this.#connection.answered(`text ${frame.client_id}`);
-    const open = this.conversations.get(frame.conversation_id);
     this.outbox.acked(frame);
-    if (!open || open.cursor?.seq >= frame.seq) this.outbox.reached(frame.conversation_id, frame.seq);
+    this.#settleAcked(frame.conversation_id, frame.seq);
     this.#flush();
+  }
+
+  /** An acked text stays until the log brings it; where the log has or is not followed, it may go at once. */
+  #settleAcked(id, seq) {
+    const open = this.conversations.get(id);
+    if (!open || open.cursor?.seq >= seq) this.outbox.reached(id, seq);
   }
 
   #error(frame) {
@@ -275,8 +299,10 @@ export class Client {
   }
 
   #flush() {
-    const { clock, onChange } = this.#parts;
-    if (this.live) {
+    const { clock, onChange, pen } = this.#parts;
+    if (this.live && this.outbox.waiting) pen.want();
+    else pen.rest();
+    if (this.live && pen.held) {
       for (const frame of this.outbox.take(clock.now())) this.#connection.send(frame, `text ${frame.client_id}`);
       clock.cancel(this.#wakeup);
       const wait = (this.outbox.nextAt() ?? 0) - clock.now();
@@ -286,7 +312,7 @@ export class Client {
   }
 
   #fed(became) {
-    if (became === "gap") this.#fetchList();
+    if (became === "gap") this.fetchList();
     this.#parts.onChange("feed");
   }
 
@@ -297,14 +323,16 @@ export class Client {
     if (head.seq >= conversation.cursor.seq) conversation.title = title;
   }
 
-  #fetchList() {
+  /** Get the list of conversations anew; what becomes of it is seen in `feed`. */
+  fetchList() {
     if (this.feed.fetching) return;
     this.feed.fetching = true;
     const taken = this.command("list_conversations", { limit: 100 }).then((data) => this.#fed(this.feed.take(data)));
     taken.catch((error) => {
-      this.feed.fetching = false;
+      this.feed.failed(error);
       this.#parts.onProblem(error);
-      if (error.frame?.retryable) this.#later(error.frame.retry_after, () => this.live && this.#fetchList());
+      this.#parts.onChange("feed");
+      if (error.frame?.retryable) this.#later(error.frame.retry_after, () => this.live && this.fetchList());
     });
   }
 

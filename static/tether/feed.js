@@ -16,6 +16,7 @@ export class Feed {
   more = false;
   mark = null; // what to ask for the next page by
   fetching = false;
+  error = null; // why the last list did not come
   #held = [];
   #hidden = new Map();
   #rank = 0;
@@ -34,6 +35,7 @@ export class Feed {
   /** Take a whole new list (`result` of list_conversations). Returns "applied", or "gap": fetch again. */
   take({ items, more, feed }) {
     this.fetching = false;
+    this.error = null;
     this.items = new Map();
     this.#page(items, more);
     for (const item of [...items].reverse()) this.#put(item.conversation_id, item);
@@ -41,6 +43,12 @@ export class Feed {
     const held = this.#held.splice(0);
     const gap = held.map((frame) => this.apply(frame)).includes("gap");
     return gap ? "gap" : "applied";
+  }
+
+  /** The list did not come; what is here may be out of date. */
+  failed(error) {
+    this.fetching = false;
+    this.error = error;
   }
 
   /** Put a further page of older items below. */

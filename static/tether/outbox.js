@@ -2,34 +2,38 @@
  * What the user said and the server has not acked: in order, under a client_id that never changes.
  *
  * One text a conversation is under way at a time, so that a passing error cannot let a later one overtake it.
- * Kept in storage from before its first sending: a page that reloads sends again, marked `retry`.
+ * A keeper holds them for all tabs of this browser, from before the first sending until the ack: whichever tab has the
+ * pen sends (page/keeper.js), and what was sent before goes again marked `retry`.
  *
- * An entry is {client_id, conversation_id, content, sent, state, notBefore, seq, error}, state one of
+ * An entry is {client_id, conversation_id, content, at, sent, state, notBefore, seq, error}; `at` (ms) orders them,
+ * state is one of
  *   queued    waits its turn, or for `notBefore` (ms)
- *   sending   on its way
+ *   sending   on its way, from this tab or another
  *   acked     durable, at `seq`; here only until the log brings it
  *   refused   will not be sent again by itself; `error` says why
  */
 
 const DEFAULT_RETRY_SECONDS = 2;
+const FORGETFUL = { put() {}, drop() {}, clear() {} };
 
 export class Outbox {
   entries = [];
-  #storage;
-  #key;
+  #keeper;
   #randomId;
+  #now;
 
-  constructor({ storage, key, randomId }) {
-    this.#storage = storage;
-    this.#key = key;
+  /** keeper: {put(record), drop(client_id, seq), clear()}; it tells other tabs, and nothing here waits for it. */
+  constructor({ keeper = FORGETFUL, randomId, now }) {
+    this.#keeper = keeper;
     this.#randomId = randomId;
-    this.entries = this.#load();
+    this.#now = now;
   }
 
   add(conversationId, content) {
-    const entry = { client_id: this.#randomId(), conversation_id: conversationId, content, sent: false };
-    this.entries.push({ ...entry, state: "queued", notBefore: 0 });
-    this.#save();
+    const at = Math.max(this.#now(), (this.entries.at(-1)?.at ?? 0) + 1);
+    const entry = { client_id: this.#randomId(), conversation_id: conversationId, content, at };
+    this.entries.push({ ...entry, sent: false, state: "queued", notBefore: 0, error: null });
+    this.#keep(this.entries.at(-1));
     return this.entries.at(-1);
   }
 
@@ -37,9 +41,14 @@ export class Outbox {
     return this.entries.filter((entry) => entry.conversation_id === conversationId);
   }
 
-  /** How many texts would be lost if this page were forgotten. */
+  /** How many texts would be lost if this browser forgot them. */
   get unacked() {
     return this.entries.filter((entry) => entry.state !== "acked").length;
+  }
+
+  /** How many will go as soon as they can. */
+  get waiting() {
+    return this.entries.filter((entry) => entry.state === "queued" || entry.state === "sending").length;
   }
 
   /** Take what may be sent now: the first open entry of each conversation. Returns `text` frames. */
@@ -51,7 +60,6 @@ export class Outbox {
       busy.add(entry.conversation_id);
       if (entry.state === "queued" && entry.notBefore <= now) frames.push(this.#frame(entry));
     }
-    if (frames.length) this.#save();
     return frames;
   }
 
@@ -66,6 +74,7 @@ export class Outbox {
     const again = entry.sent ? { retry: true } : {};
     entry.sent = true;
     entry.state = "sending";
+    this.#keep(entry);
     return { type: "text", client_id, conversation_id, content, ...again };
   }
 
@@ -80,7 +89,7 @@ export class Outbox {
     const entry = this.#find(clientId);
     if (!entry) return;
     Object.assign(entry, { state: "acked", seq, error: null });
-    this.#save();
+    this.#keeper.drop(clientId, seq);
   }
 
   /** The server did not take it: later if it says so, else the user decides. */
@@ -90,7 +99,7 @@ export class Outbox {
     const wait = 1000 * (error.retry_after ?? DEFAULT_RETRY_SECONDS);
     if (error.retryable) Object.assign(entry, { state: "queued", notBefore: now + wait, error });
     else Object.assign(entry, { state: "refused", error });
-    this.#save();
+    this.#keep(entry);
   }
 
   /** The log brought a message: it needs no place here any more. */
@@ -106,46 +115,50 @@ export class Outbox {
 
   retry(clientId) {
     const entry = this.#find(clientId);
-    if (entry) Object.assign(entry, { state: "queued", notBefore: 0, error: null });
-    this.#save();
+    if (!entry) return;
+    Object.assign(entry, { state: "queued", notBefore: 0, error: null });
+    this.#keep(entry);
   }
 
   discard(clientId) {
     const left = this.entries.filter((entry) => entry.client_id !== clientId);
     if (left.length === this.entries.length) return;
     this.entries = left;
-    this.#save();
+    this.#keeper.drop(clientId);
   }
 
+  /** Forget all of it, here and in the keeper. */
   clear() {
     this.entries = [];
-    this.#save();
+    return this.#keeper.clear();
+  }
+
+  /** Take what the keeper holds, when nobody else can be sending: all of it is still to be sent, or refused. */
+  takeUp(records) {
+    for (const record of records) this.#learn({ ...record, state: record.state === "refused" ? "refused" : "queued" });
+  }
+
+  /** Another tab changed something: {put: record}, {drop: client_id, seq}, or {cleared: true}. */
+  hear({ put, drop, seq, cleared }) {
+    if (put) this.#learn(put);
+    if (cleared) this.entries = [];
+    if (drop && !seq) this.entries = this.entries.filter((entry) => entry.client_id !== drop);
+    if (drop && seq) Object.assign(this.#find(drop) ?? {}, { state: "acked", seq, error: null });
+  }
+
+  #learn(record) {
+    const known = this.#find(record.client_id);
+    if (known?.state === "acked") return;
+    if (known) Object.assign(known, record);
+    else this.entries.push({ notBefore: 0, error: null, ...record });
+    this.entries.sort((a, b) => a.at - b.at || (a.client_id < b.client_id ? -1 : 1));
   }
 
   #find(clientId) {
     return this.entries.find((entry) => entry.client_id === clientId);
   }
 
-  #load() {
-    try {
-      const kept = JSON.parse(this.#storage.getItem(this.#key) ?? "[]");
-      return kept.map((entry) => ({ notBefore: 0, ...entry, state: entry.error ? "refused" : "queued" }));
-    } catch {
-      return []; // unreadable is as good as empty
-    }
-  }
-
-  #save() {
-    const open = this.entries.filter((entry) => entry.state !== "acked");
-    const kept = open.map(({ client_id, conversation_id, content, sent, state, error }) => {
-      const why = state === "refused" ? { error } : {};
-      return { client_id, conversation_id, content, sent, ...why };
-    });
-    try {
-      if (kept.length) this.#storage.setItem(this.#key, JSON.stringify(kept));
-      else this.#storage.removeItem(this.#key);
-    } catch {
-      // storage full or forbidden: memory still holds them
-    }
+  #keep({ client_id, conversation_id, content, at, sent, state, error }) {
+    this.#keeper.put({ client_id, conversation_id, content, at, sent, state, error });
   }
 }

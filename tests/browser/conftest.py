@@ -63,13 +63,17 @@ class Browsers:
         self.contexts, self.windows = [], []
 
     def __call__(self, path="/"):
-        context = self.context()
+        return self.window(self.signed_in()).visit(path)
+
+    def signed_in(self, **options):
+        """Return a browser in which the user is signed in, no window open yet."""
+        context = self.context(**options)
         cookie = {"name": "sessionid", "value": self.sessions.pop(), "url": self.cluster.address}
         context.add_cookies([cookie])
-        return self.window(context).visit(path)
+        return context
 
     def context(self, **options):
-        self.contexts.append(self.chromium.new_context(locale="en-US", **options))
+        self.contexts.append(self.chromium.new_context(**{"locale": "en-US"} | options))
         return self.contexts[-1]
 
     def window(self, context):

@@ -92,5 +92,14 @@ class Window:
     def detail(self, name):
         return self.page.locator(f"[data-detail={name}]").text_content()
 
+    def item(self, text):
+        """The conversation in the list that has this text."""
+        return self.page.locator("#items .item", has_text=text)
+
+    def item_verb(self, item, verb):
+        item.hover()
+        item.locator(".more").click()
+        self.page.click(f"#item-menu [data-verb={verb}]")
+
     def titles(self):
         return self.page.locator("#items .title").all_text_contents()

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { C, D, Rig, Storage, answer, cursor, delta, message, opened, ready, said, snapshot, started, T, texts } from "./fake.js";
+import { C, D, Keeper, Pen, Rig, answer, cursor, delta, message, opened, ready, said, snapshot, started, T, texts } from "./fake.js";
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -122,9 +122,10 @@ test("a final error stays with the text for the user to see", () => {
 });
 
 test("texts typed before a reload are sent by the next page", () => {
-  const storage = new Storage();
-  new Rig({ storage }).client.say(C, "offline");
-  const rig = new Rig({ storage });
+  const keeper = new Keeper();
+  new Rig({ keeper }).client.say(C, "offline");
+  const rig = new Rig({ keeper });
+  rig.client.takeUp(keeper.records);
   rig.greet();
   assert.equal(rig.socket.take("text")[0].content, "offline");
 });
@@ -277,4 +278,39 @@ test("a frame that cannot be handled is reported and the next one is handled", (
   rig.socket.says({ ...snapshot(), messages: null }, said(1, "one"));
   assert.equal(rig.problems.length, 1);
   assert.deepEqual(texts(conversation), ["one"]);
+});
+
+test("who does not hold the pen sends nothing until it does, and lays it down when all is acked", () => {
+  const pen = new Pen();
+  const rig = new Rig({ pen });
+  rig.live();
+  const { client_id } = rig.client.say(C, "one");
+  assert.deepEqual([rig.socket.take("text"), pen.wanted], [[], true]);
+  pen.held = true;
+  rig.client.takeUp([]);
+  assert.equal(rig.socket.take("text").length, 1);
+  rig.socket.says({ type: "ack", client_id, conversation_id: C, message_id: D, seq: 1, duplicate: false });
+  assert.deepEqual([pen.held, pen.wanted], [false, false]);
+});
+
+test("who loses the connection lays the pen down, so that another tab can send", () => {
+  const pen = new Pen();
+  const rig = new Rig({ pen });
+  rig.live();
+  rig.client.say(C, "one");
+  pen.held = true;
+  rig.socket.closes(1006);
+  assert.deepEqual([pen.held, pen.wanted], [false, false]);
+});
+
+test("what another tab wrote is shown, and gone once its ack was heard and the log has it", () => {
+  const rig = new Rig({ pen: new Pen() });
+  rig.live();
+  const record = { client_id: "x", conversation_id: C, content: "beside", at: 1, sent: false, state: "queued" };
+  rig.client.hear({ put: record });
+  assert.equal(rig.client.outbox.of(C)[0].content, "beside");
+  rig.client.hear({ drop: "x", seq: 1 });
+  assert.equal(rig.client.outbox.of(C)[0].state, "acked");
+  rig.socket.says(said(1, "beside", { client_id: "x" }));
+  assert.deepEqual(rig.client.outbox.of(C), []);
 });

@@ -34,14 +34,27 @@ export class Clock {
   }
 }
 
-export class Storage {
+/** Keeps records as a browser does, for the next page. */
+export class Keeper {
   #kept = new Map();
-  getItem = (key) => this.#kept.get(key) ?? null;
-  setItem = (key, value) => this.#kept.set(key, value);
-  removeItem = (key) => this.#kept.delete(key);
-  get size() {
-    return this.#kept.size;
+  told = [];
+  put = (record) => this.#kept.set(record.client_id, structuredClone(record));
+  drop = (id, seq) => {
+    this.#kept.delete(id);
+    this.told.push({ drop: id, seq });
+  };
+  clear = () => this.#kept.clear();
+  get records() {
+    return [...this.#kept.values()];
   }
+}
+
+/** Somebody else may hold it; `hand` gives it over. */
+export class Pen {
+  held = false;
+  wanted = false;
+  want = () => (this.wanted = true);
+  rest = () => (this.held = this.wanted = false);
 }
 
 export class Socket {
@@ -76,20 +89,20 @@ export class Rig {
   problems = [];
   #ids = 0;
 
-  constructor({ storage = new Storage(), items = [], random = () => 0 } = {}) {
-    this.storage = storage;
+  constructor({ keeper = new Keeper(), items = [], random = () => 0, ...parts } = {}) {
     this.client = new Client({
       openSocket: () => this.sockets[this.sockets.push(new Socket()) - 1],
       clock: this.clock,
       random,
       randomId: () => `id-${(this.#ids += 1)}`,
-      storage,
+      keeper,
       deviceId: "device-1",
       deviceName: "A browser",
       userId: USER,
       items,
       onChange: (what, id) => this.changes.push([what, id]),
       onProblem: (error) => this.problems.push(error),
+      ...parts,
     });
   }
 

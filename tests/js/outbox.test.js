@@ -2,11 +2,15 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Outbox } from "../../static/tether/outbox.js";
-import { C, D, Storage } from "./fake.js";
+import { C, D, Keeper } from "./fake.js";
 
 let made = 0;
 const randomId = () => `id-${(made += 1)}`;
-const outbox = (storage = new Storage()) => new Outbox({ storage, key: "outbox", randomId });
+const outbox = (keeper = new Keeper()) => {
+  const box = new Outbox({ keeper, randomId, now: () => 0 });
+  box.takeUp(keeper.records);
+  return box;
+};
 const contents = (frames) => frames.map((frame) => frame.content);
 
 test("texts of a conversation go one after the other, those of two side by side", () => {
@@ -31,12 +35,12 @@ test("the first sending is plain and a repeat is marked and keeps its client_id"
 });
 
 test("a text survives a reload and is then sent as a repeat if it was under way", () => {
-  const storage = new Storage();
-  const before = outbox(storage);
+  const keeper = new Keeper();
+  const before = outbox(keeper);
   before.add(C, "sent");
   before.add(C, "typed");
   const [first] = before.take(0);
-  const after = outbox(storage);
+  const after = outbox(keeper);
   assert.deepEqual(after.take(0), [{ ...first, retry: true }]);
   after.acked({ client_id: first.client_id, seq: 1 });
   assert.equal(after.take(0)[0].retry, undefined);
@@ -66,28 +70,52 @@ test("a final error leaves the decision to the user and lets the next text go", 
 });
 
 test("a refused text is still refused after a reload", () => {
-  const storage = new Storage();
-  const box = outbox(storage);
+  const keeper = new Keeper();
+  const box = outbox(keeper);
   const entry = box.add(C, "one");
   box.failed({ client_id: entry.client_id, code: "TOO_LARGE", retryable: false }, 0);
-  assert.deepEqual([outbox(storage).entries[0].state, outbox(storage).take(0)], ["refused", []]);
+  assert.deepEqual([outbox(keeper).entries[0].state, outbox(keeper).take(0)], ["refused", []]);
 });
 
 test("an acked text stays until the log brings it and is not kept in storage", () => {
-  const storage = new Storage();
-  const box = outbox(storage);
+  const keeper = new Keeper();
+  const box = outbox(keeper);
   const entry = box.add(C, "one");
   box.acked({ client_id: entry.client_id, seq: 5 });
-  assert.deepEqual([box.of(C).length, box.unacked, storage.size], [1, 0, 0]);
+  assert.deepEqual([box.of(C).length, box.unacked, keeper.records.length], [1, 0, 0]);
   box.reached(C, 4);
   assert.equal(box.of(C).length, 1);
   box.reached(C, 5);
   assert.equal(box.of(C).length, 0);
 });
 
-test("a storage that refuses or holds nonsense costs nothing but the memory of a reload", () => {
-  const refusing = { getItem: () => "{", setItem: () => { throw new Error("full"); }, removeItem: () => {} };
-  const box = outbox(refusing);
-  box.add(C, "one");
-  assert.deepEqual(contents(box.take(0)), ["one"]);
+test("texts that two tabs wrote go in the order in which they were written", () => {
+  const box = outbox();
+  box.add(C, "first, here");
+  box.hear({ put: { client_id: "b", conversation_id: C, content: "third, elsewhere", at: 3, sent: false, state: "queued" } });
+  box.hear({ put: { client_id: "a", conversation_id: C, content: "second, elsewhere", at: 2, sent: false, state: "queued" } });
+  assert.deepEqual(box.of(C).map((entry) => entry.content), ["first, here", "second, elsewhere", "third, elsewhere"]);
+  assert.deepEqual(contents(box.take(0)), ["first, here"]);
+});
+
+test("what was acked in another tab is not sent from here", () => {
+  const keeper = new Keeper();
+  const [here, there] = [outbox(keeper), outbox(keeper)];
+  const { client_id } = there.add(C, "one");
+  here.takeUp(keeper.records);
+  there.take(0);
+  there.acked({ client_id, seq: 1 });
+  for (const message of keeper.told) here.hear(message);
+  here.takeUp(keeper.records);
+  assert.deepEqual([here.take(0), here.waiting], [[], 0]);
+});
+
+test("a text that is thrown away is gone from every tab and from what is kept", () => {
+  const keeper = new Keeper();
+  const [here, there] = [outbox(keeper), outbox(keeper)];
+  const { client_id } = here.add(C, "one");
+  there.takeUp(keeper.records);
+  here.discard(client_id);
+  for (const message of keeper.told) there.hear(message);
+  assert.deepEqual([there.of(C), keeper.records], [[], []]);
 });

@@ -8,8 +8,11 @@ import { toast } from "./dialogs.js";
 import { find, write } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Ratings } from "./ratings.js";
+import { Keeper, Pen } from "./keeper.js";
 import { Search } from "./search.js";
-import { renderSidebar } from "./sidebar.js";
+import { forgetOthers, forgetUser, installShell } from "./shell.js";
+import { Shortcuts } from "./shortcuts.js";
+import { Sidebar } from "./sidebar.js";
 import { renderBanner, renderDetails, renderStatus } from "./status.js";
 import { Thread } from "./thread.js";
 import { learn, say } from "./words.js";
@@ -21,14 +24,29 @@ const start = JSON.parse(find("#start").textContent);
 const { home, login } = document.body.dataset;
 const deviceName = browser.deviceName();
 learn(start.words);
+forgetOthers(start.user.id);
 
 let openId = null;
 let dirty = false;
 let reading = false;
 let lastTyping = 0;
 
+const keeper = new Keeper({
+  userId: start.user.id,
+  onHeard: (message) => client.hear(message),
+  onProblem: (error) => console.error(error),
+});
+const pen = new Pen({
+  name: `tether.pen.${start.user.id}`,
+  onHeld: async (hold) => {
+    const records = await keeper.load();
+    if (hold()) client.takeUp(records);
+  },
+});
 const client = new Client({
   ...browser,
+  keeper,
+  pen,
   random: Math.random,
   deviceId: browser.deviceId(),
   deviceName,
@@ -43,6 +61,13 @@ const drafts = new Drafts({ ...browser, may: () => client.live, tell: tellDraft 
 const composer = new Composer({ drafts, onSend, onTyping });
 new Search(client, pathOf);
 const actions = new Actions(client, { open, go: (id) => go(id), goHome: () => go(null), render });
+const sidebar = new Sidebar(client, { openId: () => openId, pathOf, go: (id) => go(id), restore: (id) => actions.restore(id) });
+new Shortcuts({
+  begin: () => client.live && find("[data-new]").click(),
+  go: (id) => go(id),
+  ids: () => client.feed.sorted().map((item) => item.conversation_id),
+  openId: () => openId,
+});
 
 function open() {
   return client.conversations.get(openId);
@@ -106,6 +131,7 @@ function changed(what, detail) {
   if (what === "status" && client.live) drafts.catchUp();
   if (what === "feed") refreshRestored();
   if (what === "feed") followDraft();
+  if (what === "feed") sidebar.refresh();
   if (what === "conversation") tellOfRebuilding(client.conversations.get(detail));
   if (dirty) return;
   dirty = true;
@@ -139,7 +165,7 @@ function tellOfRebuilding(conversation) {
 function render() {
   const conversation = open();
   renderStatus(client);
-  renderSidebar(client.feed.sorted(), openId, pathOf);
+  sidebar.render();
   renderBanner(client, conversation, { login, restore: () => actions.restore(openId) });
   renderDetails(client, conversation, deviceName);
   renderFrame(conversation);
@@ -162,11 +188,11 @@ function renderFrame(conversation) {
   }
   const title = conversation ? conversation.title || say("untitled") : "";
   write(find("#title"), title);
+  find("#title").hidden = !conversation; // the welcome has a heading of its own
   write(find("#topic"), conversation?.topic ?? "");
   find("#topic").hidden = !conversation?.topic;
   const unread = client.feed.sorted().filter((item) => item.unread && item.conversation_id !== openId).length;
   document.title = `${unread ? `(${unread}) ` : ""}${title ? `${title} · ` : ""}Tether`;
-  find("#more-items").hidden = !client.feed.more;
 }
 
 /** What stands at the end of the open page and is looked at has been read. One request at a time is enough. */
@@ -184,23 +210,17 @@ async function markRead(conversation) {
   }
 }
 
-async function showMoreItems() {
-  const page = { before: client.feed.mark, limit: 100 };
-  client.feed.extend(await client.command("list_conversations", page));
-  render();
-}
-
 document.addEventListener("click", (event) => {
   const link = event.target.closest("#items a, #hits a, a[data-home-link]");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
   event.preventDefault();
   go(idIn(new URL(link.href).pathname));
 });
-find("#more-items").addEventListener("click", () => showMoreItems().catch(console.error));
 find("#sign-out").addEventListener("submit", async (event) => {
   event.preventDefault();
   if (!(await actions.mayLeave())) return;
-  client.outbox.clear();
+  client.stop();
+  await forgetUser(client.outbox);
   event.target.submit();
 });
 window.addEventListener("popstate", () => go(idIn(location.pathname), { push: false }));
@@ -211,9 +231,11 @@ document.addEventListener("visibilitychange", () => {
   else drafts.catchUp();
 });
 window.addEventListener("beforeunload", (event) => {
-  if (client.outbox.unacked) event.preventDefault();
+  if (client.outbox.unacked && !keeper.durable) event.preventDefault();
 });
 setInterval(() => client.status.state === "reconnecting" && renderStatus(client), 500);
 
 go(idIn(location.pathname), { push: false });
 client.start();
+keeper.load().then((records) => client.takeUp(records));
+installShell().catch(console.error);

@@ -1,32 +1,56 @@
-/** The state of the connection in words, spoken once a change, and what to do when it is final. */
+/** The state of the connection in words, spoken when it has settled, which devices are here, and what stands in the way. */
 
-import { find, write } from "./dom.js";
+import { clone, find, reconcile, write } from "./dom.js";
 import { say } from "./words.js";
 
+const SETTLED_MS = 2_000; // a state that passes sooner is not worth a word
 const button = find("#state");
 const spoken = find("#state-spoken");
 const banner = find("#banner");
+let said = "live";
+let settling = null;
 
 export function renderStatus(client) {
   const { status } = client;
   button.dataset.state = status.state;
-  write(find(".words", button), words(status));
-  write(spoken, say(status.state));
+  write(find(".words", button), words(client));
+  clearTimeout(settling);
+  if (status.state !== said && status.state !== "connecting") settling = setTimeout(() => speak(client), SETTLED_MS);
 }
 
-function words({ state, retryAt }) {
+function speak(client) {
+  said = client.status.state;
+  write(spoken, client.outbox.waiting ? words(client) : say(said));
+}
+
+function words({ status: { state, retryAt }, outbox }) {
   const seconds = Math.max(0, Math.ceil(((retryAt ?? 0) - Date.now()) / 1000));
-  return state === "reconnecting" && seconds > 0 ? say("reconnecting_in", { seconds }) : say(state);
+  const what = state === "reconnecting" && seconds > 0 ? say("reconnecting_in", { seconds }) : say(state);
+  const count = state === "live" || state === "connecting" ? 0 : outbox.waiting;
+  if (!count) return what;
+  return say(count === 1 ? "state_and_one" : "state_and_many", { state: what, count });
 }
 
 export function renderDetails(client, conversation, deviceName) {
   const { ready, presence } = client;
   const { epoch, seq, chain } = conversation?.cursor ?? {};
-  detail("state", words(client.status));
+  detail("state", words(client));
   detail("node", client.live ? ready?.node : "");
   detail("device", deviceName);
-  detail("devices", presence.map(({ name, node }) => `${name} (${node})`).join(" · "));
   detail("position", seq === undefined ? "" : `${epoch}:${seq} ${chain ?? ""}`);
+  detail("devices", presence.map(({ name, node }) => `${name} (${node})`).join(" · "));
+  renderHere(client);
+}
+
+/** Whoever has the page open elsewhere sees it said; where each of them is connected is for the details. */
+function renderHere({ live, presence, ready }) {
+  const others = live ? presence.filter(({ device_id: id }) => id !== ready?.device_id) : [];
+  reconcile(find("#here-list"), others, {
+    key: ({ device_id: id }) => id,
+    make: () => clone("device"),
+    update: (element, { name }) => write(find(".name", element), name || say("some_device")),
+  });
+  find("#here").hidden = !others.length;
 }
 
 function detail(name, value) {

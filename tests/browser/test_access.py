@@ -1,0 +1,117 @@
+"""Each page in both languages and both schemes, judged by axe-core's rules for WCAG 2.2 AA."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from .conftest import Browsers
+
+pytestmark = pytest.mark.timeout(180)
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+LOCALES = ("en-US", "zh-CN")
+SCHEMES = ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def readers(cluster, chromium, people):
+    """One window for each language, in one conversation with an answer, a failure and an open question."""
+    browsers = Browsers(cluster, chromium, *next(people))
+    english, chinese = (browsers.window(browsers.signed_in(locale=locale)) for locale in LOCALES)
+    path = english.visit("/").begin()
+    for said in ("Good morning", "/fail"):
+        english.say(said)
+    english.wait_for_lines(3)
+    english.say("/approve tea")
+    for window in (english, chinese):
+        window.visit(path)
+        expect(window.page.locator(".question")).to_be_visible()
+    english.item_verb(english.page.locator("#items .item").first, "pin")
+    expect(chinese.page.locator(".item .pinned:visible")).to_have_count(1)
+    yield dict(zip(LOCALES, (english, chinese), strict=True))
+    browsers.close()
+
+
+def conversation(page):
+    expect(page.locator(".question")).to_be_visible()
+
+
+def start(page):
+    page.keyboard.press("Escape")
+    page.click("[data-home-link]:visible")
+    expect(page.locator("#welcome")).to_be_visible()
+
+
+def search(page):
+    page.fill("#query", "morning")
+    expect(page.locator("#hits mark").first).to_be_visible()
+
+
+def details(page):
+    page.keyboard.press("Escape")
+    page.keyboard.press("Alt+i")
+    expect(page.locator("#details")).to_be_visible()
+
+
+def item_menu(page):
+    page.keyboard.press("Escape")
+    page.locator("#items .item").first.hover()
+    page.locator("#items .more").first.click()
+    expect(page.locator("#item-menu")).to_be_visible()
+
+
+def renaming(page):
+    page.click("#item-menu [data-verb=rename]")
+    expect(page.locator(".rename")).to_be_focused()
+
+
+def keys(page):
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+/")
+    expect(page.locator("#shortcuts")).to_be_visible()
+
+
+def phone(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_axe_finds_nothing_in_the_app_whatever_is_open(readers, locale):
+    page = readers[locale].page
+    found = []
+    for show in (conversation, details, item_menu, renaming, keys, start, search, phone):
+        show(page)
+        found += faults(page, show.__name__)
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_axe_finds_nothing_on_the_pages_that_stand_alone(cluster, chromium, locale):
+    context = chromium.new_context(locale=locale)
+    page = context.new_page()
+    for path in ("/login/", "/offline/", "/nowhere/"):
+        page.goto(cluster.address + path)
+        assert faults(page, path) == []
+    context.close()
+
+
+def test_axe_finds_what_was_planted(cluster, chromium):
+    context = chromium.new_context(locale="en-US")
+    page = context.new_page()
+    page.goto(cluster.address + "/login/")
+    page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"/x.png\"><input>')")
+    page.evaluate("document.querySelector('.soft').style.color = 'rgb(200, 200, 200)'")
+    assert {rule for _, _, rule, _ in faults(page, "planted")} >= {"image-alt", "label", "color-contrast"}
+    context.close()
+
+
+def faults(page, where):
+    # A phone shows the list or the conversation: the list alone has no main part, which is advice and no rule.
+    rules = {"runOnly": [*WCAG, *([] if where == "phone" else ["best-practice"])]}
+    found = []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.evaluate("Promise.all(document.getAnimations().map((each) => each.finished.catch(() => {})))")
+        for fault in Axe().run(page, options=rules).response["violations"]:
+            nodes = [(node["html"][:160], node.get("failureSummary", "")[:300]) for node in fault["nodes"]]
+            found.append((where, scheme, fault["id"], nodes))
+    return found
