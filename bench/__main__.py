@@ -7,7 +7,8 @@ import time
 
 from . import machine, node, report, results
 
-MEASURES = ["fanout", "ack", "resume", "turns", "memory", "failover", "cancel", "start", "profile"]
+MEASURES = ["fanout", "ack", "resume", "turns", "memory", "failover", "cancel"]
+MEASURES += ["peers", "kills", "streams", "start", "profile"]
 
 
 def main() -> int:

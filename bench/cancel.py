@@ -8,50 +8,14 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-import orjson
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
+from .device import Device
 from .servers import Tether
 
 CONVERSATIONS = 10
 ROUNDS, QUICK_ROUNDS = 50, 4
 CONTENTS = {"silent": "/slow 60", "streaming": "/words 5000"}
-DEADLINE_SECONDS = 30
-
-
-class Device:
-    """A socket whose frames are read in order, confirmed as they come."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.frames = 0
-        self._read: list[dict[str, Any]] = []
-
-    async def send(self, **frame: Any) -> None:
-        await self.socket.send(orjson.dumps(frame).decode())
-
-    async def until(self, *kinds: str) -> dict[str, float]:
-        """Return when each of these came, of frames by type and of entries by kind."""
-        at: dict[str, float] = {}
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while len(at) < len(kinds):
-                frame = await self._next()
-                kind = frame["event"] if frame["type"] == "event" else frame["type"]
-                if kind == "error":
-                    raise RuntimeError(f"{frame['code']}: {frame['message']}")
-                if kind in kinds:
-                    at.setdefault(kind, time.monotonic())
-                    self.last = frame
-        return at
-
-    async def _next(self) -> dict[str, Any]:
-        while not self._read:
-            frames = orjson.loads(await self.socket.recv())
-            self._read = frames if isinstance(frames, list) else [frames]
-            self.frames += 1
-            if self.frames % 50 == 0:
-                await self.send(type="received", frames=self.frames)
-        return self._read.pop(0)
 
 
 async def _rounds(server: Tether, user: dict[str, str], content: str, rounds: int) -> list[dict[str, float]]:
@@ -70,8 +34,8 @@ async def _rounds(server: Tether, user: dict[str, str], content: str, rounds: in
             text = {"client_id": f"c{number}", "conversation_id": conversation_id, "content": content}
             await sender.send(type="text", **text)
             await watcher.until("turn.started")
-            if watcher.last["data"]["node"] != "n0":
-                raise RuntimeError("the turn runs where it was to be cancelled")
+            # Now and then the other node's sweep is first; such a turn is cancelled as well, and not counted.
+            is_far = watcher.last["data"]["node"] == "n0"
             if "words" in content:
                 await watcher.until("delta")
             else:
@@ -80,7 +44,8 @@ async def _rounds(server: Tether, user: dict[str, str], content: str, rounds: in
             command = {"id": f"x{number}", "command": "cancel", "conversation_id": conversation_id, "args": {}}
             await watcher.send(type="command", **command)
             at = await watcher.until("result", "turn.finished")
-            found.append({kind: round((when - began) * 1000, 2) for kind, when in at.items()})
+            if is_far:
+                found.append({kind: round((when - began) * 1000, 2) for kind, when in at.items()})
             if watcher.last["type"] == "event" and watcher.last["data"]["status"] != "cancelled":
                 raise RuntimeError(f"the turn ended as {watcher.last['data']['status']}")
         return found

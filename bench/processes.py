@@ -47,14 +47,16 @@ def wait_until(
 class Child:
     """One process in a group of its own; its output goes to ``<directory>/<name>.log``."""
 
-    def __init__(self, name: str, command: list[str], env: dict[str, str], directory: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], env: dict[str, str], directory: Path, *, cwd: Path = ROOT
+    ) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
                 env={**os.environ, **env},
-                cwd=ROOT,
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -75,16 +77,29 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(5)
 
-    def _family(self) -> list[psutil.Process]:
-        own = psutil.Process(self.process.pid)
-        return [own, *own.children(recursive=True)]
+    def kill(self) -> None:
+        """End it and whatever it started at once, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(5)
+
+    def pids(self) -> set[int]:
+        return {one.pid for one in family(self.process.pid)}
 
     def cpu_seconds(self) -> float:
         """Return user and system time of the process and its living children."""
-        return sum(times.user + times.system for times in (one.cpu_times() for one in self._family()))
+        return family_cpu_seconds(self.process.pid)
 
     def rss_kib(self) -> float:
         return psutil.Process(self.process.pid).memory_info().rss / KIB
+
+
+def family(pid: int) -> list[psutil.Process]:
+    own = psutil.Process(pid)
+    return [own, *own.children(recursive=True)]
+
+
+def family_cpu_seconds(pid: int) -> float:
+    return sum(times.user + times.system for times in (one.cpu_times() for one in family(pid)))
 
 
 def busy_seconds() -> float:

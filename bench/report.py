@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from . import plots, results
+from . import plots, plots_peers, report_peers, results
 from .processes import BENCH_DIR
 from .tables import spread, table, verdict
 
@@ -27,6 +27,8 @@ def write(*, quick: bool) -> Path:
         plots.plot_fanout(medians(found["fanout"]), path.parent / "plots")
     if "turns" in found:
         plots.plot_turns(found["turns"], path.parent / "plots")
+    for name in plots_peers.PLOTS.keys() & found.keys():
+        plots_peers.PLOTS[name](found[name], path.parent / "plots")
     return path
 
 
@@ -295,6 +297,7 @@ SECTIONS = {
     "memory": _memory,
     "failover": _failover,
     "cancel": _cancel,
+    **report_peers.SECTIONS,
     "start": _start,
     "profile": _profile,
 }

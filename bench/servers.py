@@ -27,7 +27,7 @@ TOKEN_TEXT = "bench-token-that-opens-nothing-but-this-run"
 USERS = 2_100
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     with suppress(urllib.error.URLError, OSError):
         return urllib.request.urlopen(url, timeout=2).status == 200
     return False
@@ -68,8 +68,12 @@ class Server:
     def start(self) -> None:
         raise NotImplementedError
 
-    def spawn(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Child:
-        child = Child(name, command, env or {}, self.directory)
+    def cpu_seconds(self) -> float:
+        """Return the processor time of all its processes so far."""
+        return sum(child.cpu_seconds() for child in self.children)
+
+    def spawn(self, name: str, command: list[str], env: dict[str, str] | None = None, **options: Any) -> Child:
+        child = Child(name, command, env or {}, self.directory, **options)
         self.children.append(child)
         return child
 
@@ -146,7 +150,7 @@ class Tether(Server):
 
     def wait_ready(self, name: str) -> None:
         url = f"http://127.0.0.1:{self.ports[name]}/readyz"
-        wait_until(lambda: _answers(url), f"{name} is ready", child=self.nodes[name])
+        wait_until(lambda: answers(url), f"{name} is ready", child=self.nodes[name])
 
 
 class Peer(Server):
