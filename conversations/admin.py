@@ -8,12 +8,13 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .devices import revoke_device
 from .inspection import admins  # noqa: F401  registers the copies of the log
 from .inspection.base import AuditedAdmin, BigTableAdmin
-from .models import Device, Token, User
+from .models import Device, Share, Token, User
 from .tokens import digest_of, new_token_text, revoke_token
 
 
@@ -82,6 +83,27 @@ class DeviceAdmin(BigTableAdmin):
         for device in queryset.select_related("user"):
             revoke_device(user=device.user, device_id=device.device_id)
             self.log_change(request, device, "revoked")
+
+
+@admin.register(Share)
+class ShareAdmin(BigTableAdmin):
+    list_display = ("__str__", "conversation_id", "made_by", "created_at", "revoked_at")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "created_at")
+    list_select_related = ("made_by",)
+    search_fields = ("made_by__username",)
+    fields = ("id", "conversation_id", "made_by", "seq", "created_at", "revoked_at")
+    readonly_fields = fields
+    actions = ("revoke_shares",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    @admin.action(description=_("Revoke selected links"), permissions=["change"])
+    def revoke_shares(self, request: HttpRequest, queryset: QuerySet[Share]) -> None:
+        for share in queryset.filter(revoked_at=None):
+            share.revoked_at = timezone.now()
+            share.save(update_fields=["revoked_at"])
+            self.log_change(request, share, "revoked")
 
 
 admin.site.unregister(Group)

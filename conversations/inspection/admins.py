@@ -15,7 +15,7 @@ from ..audit import journal
 from ..audit.entry import Action, AuditEntry
 from ..audit.pseudonyms import pseudonym
 from ..errors import Unavailable
-from ..models import Conversation, Event, Installation, Member, Message, Turn, User
+from ..models import Conversation, Event, Installation, Member, Message, Rating, Turn, User
 from . import content, views
 from .base import ReadOnlyAdmin
 from .footprint import Footprint, read_footprints
@@ -188,6 +188,16 @@ class MessageAdmin(ReadOnlyAdmin):
             return queryset.none()
         journal.record(Action.CONTENT_SEARCHED, words=len(words.split()))
         return queryset.filter(pk__in=search.find_anywhere(words, MOST_FOUND))
+
+
+@admin.register(Rating)
+class RatingAdmin(ReadOnlyAdmin):
+    list_display = ("conversation_id", "seq", "rating", "user", "at")
+    list_select_related = ("user",)
+    search_help_text = _("the id of a conversation or message")
+    ordering = ("-pk",)
+    id_fields = ("conversation_id", "message_id")
+    content_fields = ("comment",)
 
 
 @admin.register(Installation)

@@ -13,14 +13,26 @@ from django.utils import timezone
 from conversations import revocations
 from conversations.audit.entry import AuditEntry
 from conversations.inspection import base
-from conversations.models import Conversation, Device, Event, Installation, Member, Message, Token, Turn, User
+from conversations.models import (
+    Conversation,
+    Device,
+    Event,
+    Installation,
+    Member,
+    Message,
+    Rating,
+    Share,
+    Token,
+    Turn,
+    User,
+)
 from conversations.tokens import create_token, find_token
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 NOW = timezone.now()
-MODELS = [User, Conversation, Member, Device, Token, Turn, Event, Message, Installation, AuditEntry]
-COPIES = [Conversation, Member, Turn, Event, Message, Installation, AuditEntry]
+COPIES = [Conversation, Member, Turn, Event, Message, Rating, Installation, AuditEntry]
+MODELS = [User, Device, Token, Share, *COPIES]
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +76,8 @@ def talk(owner, seqs=3):
         Turn.objects.create(id=uuid4(), conversation=conversation, seq=seq, queued_at=NOW)
     Device.objects.create(user=owner, device_id=f"phone-{conversation.pk}")
     create_token(user=owner, name="laptop")
+    Share.objects.create(id=uuid4(), conversation=conversation, made_by=owner, digest=uuid4().hex, seq=1)
+    Rating.objects.create(user=owner, conversation=conversation, message_id=uuid4(), seq=1, rating="up", at=NOW)
     return conversation
 
 

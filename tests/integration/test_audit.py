@@ -61,10 +61,10 @@ def faults():
 
 def test_sign_ins_failures_and_sign_outs_are_recorded(ana):
     client = Client()
-    client.post(reverse("login"), {"username": "ana", "password": "wrong"})
-    client.post(reverse("login"), {"username": "nobody", "password": "wrong"})
-    client.post(reverse("login"), {"username": "ana", "password": PASSWORD})
-    client.post(reverse("logout"))
+    client.post(reverse("account_login"), {"login": "ana", "password": "wrong"})
+    client.post(reverse("account_login"), {"login": "nobody", "password": "wrong"})
+    client.post(reverse("account_login"), {"login": "ana", "password": PASSWORD})
+    client.post(reverse("account_logout"))
     assert recorded() == [
         ("sign_in_failed", "", f"user:{me(ana)}"),
         ("sign_in_failed", "", ""),
@@ -74,8 +74,8 @@ def test_sign_ins_failures_and_sign_outs_are_recorded(ana):
 
 
 def test_the_journal_holds_no_name_no_address_and_no_password(ana):
-    Client().post(reverse("login"), {"username": "ana", "password": "hunter2"}, REMOTE_ADDR="203.0.113.9")
-    Client().post(reverse("login"), {"username": "ana@example.org", "password": "hunter2"})
+    Client().post(reverse("account_login"), {"login": "ana", "password": "hunter2"}, REMOTE_ADDR="203.0.113.9")
+    Client().post(reverse("account_login"), {"login": "ana@example.org", "password": "hunter2"})
     text = " ".join(str(row) for row in AuditEntry.objects.values_list())
     assert not any(word in text for word in ("ana", "hunter2", "203.0.113.9", "example"))
     assert AuditEntry.objects.count() == 2
@@ -253,7 +253,7 @@ def test_verify_finds_a_tail_that_was_cut_off_and_written_anew():
     journal.record(Action.TOKEN_MADE, actor="8")
     assert {(4, "is"), (5, "entries")} <= set(faults())
     journal.record(Action.TOKEN_MADE, actor="8")
-    with heads.connect() as store:
+    with heads.store.connect_sync() as store:
         assert store.zcard(keys.AUDIT) == 7
     assert faults() == [(4, "is"), (5, "is")]
 
@@ -265,7 +265,7 @@ def test_the_command_tells_what_it_found_and_who_is_who(ana):
     head = told.getvalue().split("head ")[1].strip()
     call_command("audit", "who", "ana", stdout=told)
     assert told.getvalue().splitlines()[-1] == me(ana)
-    with heads.connect() as store:
+    with heads.store.connect_sync() as store:
         store.delete(keys.AUDIT)
     sql(f"DELETE FROM {TABLE} WHERE seq = 5")
     call_command("audit", "verify", stdout=told)
