@@ -25,6 +25,6 @@ def signed_in(user):
 
 
 with transaction.atomic():
-    users = [User.objects.create(username=f"ada-{number}", password=PASSWORD) for number in range(60)]
+    users = [User.objects.create(username=f"ada-{number}", password=PASSWORD) for number in range(90)]
     people = [[user.username, [signed_in(user) for _ in range(3)]] for user in users]
 print(json.dumps(people))
