@@ -11,7 +11,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vendor compile interpreted run test test-inside test-outside test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check translations icons chromium
+.PHONY: help setup vendor compile interpreted run test test-server test-browser test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check translations icons chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,18 +37,17 @@ interpreted: ## remove what was compiled, to work on those modules; commands tha
 run: setup ## three nodes behind nginx at http://localhost:8000 (or PORT=…), with a small real model
 	@CHAT_MODEL=$${CHAT_MODEL:-$$($(PY) -m chatproject.services.model)} exec $(PY) manage.py cluster --port $(PORT)
 
-# Real nodes and browsers mostly wait, so what needs none of them runs beside them and is printed after them.
+# Two at a time, each with a Redis, a database and ports of its own; what is printed second has run meanwhile.
 test: setup chromium ## all tests
-	@mkdir -p var; $(MAKE) --no-print-directory test-inside >var/test-inside.log 2>&1 & inside=$$!; \
-	$(MAKE) --no-print-directory test-outside; status=$$?; \
-	wait $$inside || status=1; cat var/test-inside.log; exit $$status
+	@mkdir -p var; $(MAKE) -k --no-print-directory test-browser test-postgres test-js >var/test.log 2>&1 & second=$$!; \
+	$(MAKE) --no-print-directory test-server; status=$$?; \
+	wait $$second || status=1; cat var/test.log; exit $$status
 
-test-inside: setup ## those without a node of their own, on both databases, and the client's
-	$(VENV)/pytest tests/unit tests/contract tests/integration
-	@$(MAKE) --no-print-directory test-postgres test-js
+test-server: setup ## those without a browser, real nodes and real kills among them
+	$(VENV)/pytest tests/unit tests/contract tests/integration tests/acceptance
 
-test-outside: setup chromium ## those with real nodes, real kills and browsers
-	$(VENV)/pytest tests/acceptance tests/browser
+test-browser: setup chromium ## the pages, in Chromium
+	$(VENV)/pytest tests/browser
 
 # What touches the database, once more on the database of production.
 test-postgres:
