@@ -27,13 +27,18 @@ class Faults:
         self.hung: list[str] = []
         self.redis_is_up = True
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_enough = False
+
+    def stop(self) -> None:
+        """No further fault; what was begun is mended."""
+        self._is_enough = True
 
     async def strike_all(self, plan: list[Fault], deadline: float) -> None:
         """Do the plan, as much of it as the time allows, and return when everything is mended."""
         for fault in plan:
             await asyncio.sleep(fault.gap_seconds)
-            if time.monotonic() > deadline:
-                self.history.note("out of time", done=sum(self.counts.values()), planned=len(plan))
+            if self._is_enough or time.monotonic() > deadline:
+                self.history.note("stopped", done=sum(self.counts.values()), planned=len(plan))
                 break
             await self._strike(fault)
         await self._all_well()

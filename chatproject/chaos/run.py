@@ -1,6 +1,7 @@
 """One fault run from start to verdict."""
 
 import asyncio
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -78,6 +79,7 @@ async def _run(options: Options, say: Say, history: History, folder: Path, plan:
         tokens = [await asyncio.to_thread(stack.installation.token, f"chaos-{user}") for user in range(work.users)]
         await work.start(tokens)
         say("everything runs; breaking it")
+        _stop_by_ctrl_c(faults, say)
         telling = asyncio.create_task(_tell(faults, len(plan), say))
         try:
             deadline = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
@@ -94,6 +96,18 @@ async def _run(options: Options, say: Say, history: History, folder: Path, plan:
     finally:
         await work.stop()
         await stack.stop()
+
+
+def _stop_by_ctrl_c(faults: Faults, say: Say) -> None:
+    """What has been found so far is worth its verdict. A second time ends at once."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        faults.stop()
+        loop.remove_signal_handler(signal.SIGINT)
+        say("no more faults; Ctrl-C once more ends without a verdict")
+
+    loop.add_signal_handler(signal.SIGINT, stop)
 
 
 async def _tell(faults: Faults, planned: int, say: Say) -> None:

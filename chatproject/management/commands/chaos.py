@@ -16,7 +16,8 @@ class Command(BaseCommand):
     help = (
         "Start a small cluster and break it: cut sockets, killed, frozen, cut-off and drained nodes, restarts of "
         "Redis, in an order that the seed decides, while people talk. Prints what was lost, repeated, reordered, "
-        "answered twice, run again or left hanging; exit code 0 where nothing was, and every kind of fault happened."
+        "answered twice, run again or left hanging; exit code 0 where nothing was, and every kind of fault happened. "
+        "Ctrl-C ends the faults and gives a verdict of those so far."
     )
     requires_system_checks = []
 
