@@ -138,7 +138,7 @@ async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[st
             "message_id": message["message_id"],
             "role": message["role"],
             "content": message["content"],
-            "name": names.get(message["author"], ""),
+            "name": names.get(message["author"], people.GONE) if names and message["role"] == "user" else "",
             "addressed": "turn_id" in message or message["seq"] in answered,
         }
         for message in messages

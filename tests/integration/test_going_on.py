@@ -302,3 +302,30 @@ async def test_an_answer_behind_an_edited_question_has_given_way_for_the_model_t
     await desk.settle()
     await desk.edit(3, "deux")
     assert [each["content"] for each in await desk.messages() if "superseded_by" not in each] == (await desk.known())[0]
+
+
+async def test_a_fork_made_again_leaves_alone_what_was_said_in_it_since(desk: Desk) -> None:
+    await desk.ask("one")
+    seq, new_id = (await desk.messages())[-1]["seq"], str(uuid4())
+    about = {"user_id": desk.talk.user_id, "conversation_id": desk.talk.conversation_id, "seq": seq, "new_id": new_id}
+    first = await versions.copy_conversation(**about)
+    await versions.open_fork(user_id=desk.talk.user_id, copy=first)
+    assert (bool(first.source), (await versions.copy_conversation(**about)).source) == (True, None)
+
+
+async def test_what_somebody_said_to_the_others_is_not_taken_for_a_question_once_their_account_is_gone(
+    desk: Desk,
+) -> None:
+    await desk.ask("one")
+    about = {"user_id": desk.talk.user_id, "conversation_id": desk.talk.conversation_id}
+    for name in ("gus", "bob"):
+        await User.objects.acreate(username=name)
+        await memberships.invite_member(**about, username=name, once=name)
+    guest = await User.objects.aget(username="gus")
+    await Desk(Talk(desk.talk.conversation_id, str(guest.pk)), desk.assistant).say("between us")
+    await memberships.leave_conversation(**about | {"user_id": str(guest.pk)}, device_id="phone", once="l")
+    await guest.adelete()
+    people._names.clear()
+    await desk.ask("two")
+    names = [message.name for message in (await desk.state())["messages"] if message.type == "human"]
+    assert names[:2] == [None, "somebody"]
