@@ -114,10 +114,11 @@ async def find_message(conversation_id: str, seq: int) -> Said:
 
 
 async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[str, Any]]:
-    """Return the newest messages before a seq as {role, content, name, addressed}, oldest first.
+    """Return the newest messages before a seq as {message_id, role, content, name, addressed}, oldest first.
 
-    To rebuild a lost state from. Names are there where several people have spoken. What gave way to another answer or
-    an edit is left out. Raises Unavailable.
+    To rebuild a lost state from. An answer follows its question, also where the next one was asked before it came.
+    Names are there where several people have spoken. What gave way to another answer or an edit is left out.
+    Raises Unavailable.
     """
     messages: list[dict[str, Any]] = []
     more = True
@@ -127,17 +128,38 @@ async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[st
             break
         before_seq = page[0]["seq"]
         messages = [each for each in page if "superseded_by" not in each] + messages
-    messages = messages[-TRANSCRIPT_MESSAGES:]
+    messages = await _with_late_answers(conversation_id, messages[-TRANSCRIPT_MESSAGES:])
     authors = {message["author"] for message in messages if message["role"] == "user"}
     names = await people.names(authors) if len(authors) > 1 else {}
     # A fork's messages have no turns, but what was answered was a question.
     answered = {asked["seq"] for asked, answer in pairwise(messages) if answer["role"] == "assistant"}
     return [
         {
+            "message_id": message["message_id"],
             "role": message["role"],
             "content": message["content"],
-            "name": names.get(message["author"], ""),
+            "name": names.get(message["author"], people.GONE) if names and message["role"] == "user" else "",
             "addressed": "turn_id" in message or message["seq"] in answered,
         }
         for message in messages
     ]
+
+
+async def _with_late_answers(conversation_id: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages with those answers to them, among the newest, that stand behind a later question."""
+    waits = {each["turn_id"] for each in messages if each.get("turn_id") and each["role"] == "user"}
+    waits -= {each.get("turn_id") for each in messages if each["role"] == "assistant"}
+    if not waits:
+        return messages
+    page, _ = await log.history(conversation_id, "", before_seq=0, limit=TRANSCRIPT_MESSAGES)
+    late = {
+        each["turn_id"]: each
+        for each in page
+        if each["role"] == "assistant" and each.get("turn_id") in waits and "superseded_by" not in each
+    }
+    told = []
+    for each in messages:
+        told.append(each)
+        if each["role"] == "user" and each.get("turn_id") in late:
+            told.append(late[each["turn_id"]])
+    return told

@@ -10,6 +10,8 @@ from .threads import mapped_errors
 
 KEPT_SECONDS = 60.0
 MOST_KEPT = 10_000
+# What the assistant calls somebody whose account was erased.
+GONE = "somebody"
 
 _names: dict[str, tuple[str, float]] = {}
 

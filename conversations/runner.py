@@ -300,8 +300,11 @@ def _finished(claimed: Claim, message_id: str, outcome: Outcome) -> bytes:
 
 
 async def _name_in_company(claimed: Claim, user_id: str) -> str:
-    """Return the name of whoever speaks; empty where they are alone with the assistant."""
-    return await people.name(user_id) if len(claimed.members) > 1 else ""
+    """Return the name of whoever speaks; empty where they are alone with the assistant.
+
+    Whose account is gone has a name too: without one, others would pass for nobody who reads the answer.
+    """
+    return (await people.name(user_id) or people.GONE) if len(claimed.members) > 1 else ""
 
 
 async def _patiently(claimed: Claim, read: Callable[[], Awaitable[T]]) -> T:

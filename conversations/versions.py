@@ -132,7 +132,7 @@ async def _asked(conversation_id: str, answer: Item) -> Item:
 class Copy(NamedTuple):
     """A conversation that is being made. ``seq`` will be its head, once ``last`` (a body) is in it.
 
-    ``source``: the turn-end to go on from, if the last message is its answer.
+    ``source``: the turn-end to go on from, if the last message is its answer; None where that is open already.
     """
 
     conversation_id: str
@@ -156,13 +156,14 @@ async def copy_conversation(*, user_id: str, conversation_id: str, seq: int, new
     said = await _said_until(conversation_id, seq)
     if not said:
         raise InvalidMessage("Nothing was said up to there, or it was cleared.")
-    await _prepare(user_id, conversation_id, new_id)
+    is_open = await _prepare(user_id, conversation_id, new_id)
     bodies = [_copied(each) for each in said]
     copied = 0
     while copied < len(said) - 1:
         together = slice(copied, min(copied + FORK_TOGETHER, len(said) - 1))
         copied = await _add(new_id, copied, "", preview_of(said[together][-1]["content"]), bodies[together])
-    source = _source(conversation_id, said, await read_ranges(conversation_id))
+    # Somebody may talk in it already, and a turn of theirs goes on from its own state.
+    source = None if is_open else _source(conversation_id, said, await read_ranges(conversation_id))
     return Copy(new_id, len(said), bodies[-1], preview_of(said[-1]["content"]), source)
 
 
@@ -204,10 +205,13 @@ def _source(conversation_id: str, said: list[dict[str, Any]], ranges: list[Range
     return Source(conversation_id, turn_id, answer["status"] == "complete") if follows else None
 
 
-async def _prepare(user_id: str, conversation_id: str, new_id: str) -> None:
-    """Make the row and a log without members. The mark has both erased should nobody come to open them."""
+async def _prepare(user_id: str, conversation_id: str, new_id: str) -> bool:
+    """Make the row and a log without members. The mark has both erased should nobody come to open them.
+
+    Returns whether it is open already: a repeat, whose result was lost.
+    """
     if (made := await log.brief(new_id)) and made.members:
-        return  # open already: a repeat, whose result was lost
+        return True
     mine = Member.objects.filter(user_id=user_id, left_seq=None)
     if await mine.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
         raise TooLarge("You have as many conversations as this server allows; delete some first.")
@@ -220,6 +224,7 @@ async def _prepare(user_id: str, conversation_id: str, new_id: str) -> None:
     with store.mapped_errors():
         await store.client().zadd(keys.erase(keys.tag(new_id)), {new_id: later})
     await log.create(new_id, meta={"title": title, "topic": topic}, members={})
+    return False
 
 
 def _copied(message: dict[str, Any]) -> bytes:

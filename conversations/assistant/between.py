@@ -64,7 +64,7 @@ async def read_between(conversation_id: str, head: HeadTurn, before_seq: int, *,
         turn_id = each["turn_id"]
         # Its id makes a message one, however often it is handed in.
         message_id = f"{turn_id}-said" if turn_id else each["message_id"]
-        name = names.get(each["author"], "")
+        name = names.get(each["author"], people.GONE) if has_company else ""
         said.append(spoken(each["content"], message_id=message_id, name=name, overheard=has_company and not turn_id))
         if turn_id in answers:
             said.append(answers[turn_id])

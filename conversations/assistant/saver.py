@@ -188,10 +188,18 @@ class FencedRedisSaver(AsyncRedisSaver):
         """Make the turn's end, if it is kept, the head of another thread, as of ``seq`` there. Raises Unavailable.
 
         A turn that was cut short where nobody ran it has no end, only a last step: what it said is not in there.
+        One that cannot be read is as good as none.
         """
         names = await self._in_thread({"thread_id": source.conversation_id, "checkpoint_ns": ""}, None, source.turn_id)
-        saved = await self._get(*names[0]) if names else None
-        if saved is None or not (source.is_whole or cast(dict[str, Any], saved.metadata).get("ended")):
+        try:
+            saved = await self._get(*names[0]) if names else None
+        except PoisonedState:
+            return False
+        if (
+            saved is None
+            or not _has_messages(saved)
+            or not (source.is_whole or cast(dict[str, Any], saved.metadata).get("ended"))
+        ):
             return False
         config = _config(target_id, "", "")
         config["configurable"]["turn_seq"] = seq

@@ -102,8 +102,10 @@ class Assistant:
     async def _since(self, job: Job, head: HeadTurn) -> list[BaseMessage]:
         """Return what the state lacks of what came before the turn: calls left open, and what the log alone knows."""
         between = await read_between(job.conversation_id, head, job.seq, has_company=bool(job.username))
-        calls = _open_calls(await self._state(job)) if between.is_cut else []
-        return [*calls, *between.said]
+        if not between.is_cut:
+            return between.said
+        snapshot = await self._state(job)
+        return [*_open_calls(snapshot), *_unsent_answer(snapshot, head.turn_id), *between.said]
 
     async def _take_over(self, job: Job, sink: Sink, answers: dict[str, Any]) -> Outcome:
         """Go on with a turn that an earlier attempt began."""
@@ -181,10 +183,7 @@ class Assistant:
             head = job.given.head
             update += await self._since(job, head) if head and head.turn_id != job.turn_id else []
             update.append(_said(job))
-        # An answer that came whole just before the end gives way to what was sent of it.
-        answer = answer_of(snapshot.values) if mine and not snapshot.tasks else None
-        if answer:
-            update.append(RemoveMessage(str(answer.id)))
+        update += _unsent_answer(snapshot, job.turn_id)
         if text:
             update.append(AIMessage(Limit().take(text), id=f"{job.turn_id}-{status}"))
         # As if the graph's last node had said it; what that would start, the next input discards.
@@ -283,7 +282,8 @@ def _rebuilt(transcript: list[dict[str, Any]]) -> list[BaseMessage]:
     """Return what people and the assistant have said; notes of the system are not for the model."""
     rebuilt: list[BaseMessage] = []
     for number, each in enumerate(transcript):
-        message_id = f"transcript-{number}"
+        # As the log names it: what was made of an earlier rebuilding (a recap) must not fit another one.
+        message_id = str(each.get("message_id") or f"transcript-{number}")
         if each["role"] == "assistant" and each["content"]:
             rebuilt.append(AIMessage(each["content"], id=message_id))
         elif each["role"] == "user" and each["content"]:
@@ -297,6 +297,15 @@ def _open_calls(snapshot: StateSnapshot) -> list[BaseMessage]:
     messages: list[BaseMessage] = list(snapshot.values.get("messages", []))
     known = {id(message) for message in messages}
     return [message for message in context.answer_open_calls(messages) if id(message) not in known]
+
+
+def _unsent_answer(snapshot: StateSnapshot, turn_id: str) -> list[BaseMessage]:
+    """Return what takes the turn's answer away that came whole just before the end: what was sent of it counts."""
+    messages: list[BaseMessage] = list(snapshot.values.get("messages", []))
+    answer = answer_of(snapshot.values)
+    if answer is None or answer.tool_calls or f"{turn_id}-said" not in {message.id for message in messages}:
+        return []
+    return [RemoveMessage(str(answer.id))]
 
 
 def _log_failure(job: Job, error: BaseException) -> None:

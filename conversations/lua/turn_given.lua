@@ -13,16 +13,25 @@ local function facts(id)
   -- Whoever reads it whole finds out, and sets it aside.
   if type(found) ~= 'string' then return { '', 0, '' } end
   local fields = cjson.decode(found)
-  return { fields['$.turn_id'][1] or '', tonumber(fields['$.turn_seq'][1]) or 0, fields['$.ended'][1] or '' }
+  local function text(name)
+    local value = fields[name][1]
+    return type(value) == 'string' and value or ''
+  end
+  return { text('$.turn_id'), tonumber(fields['$.turn_seq'][1]) or 0, text('$.ended') }
 end
 
 local ranges = redis.call('ZRANGE', superseded, 0, -1)
 local function is_start(of_turn, seq)
   if seq >= asked and seq > 0 then return false end
   local answered_at, answered_by = 0, of_turn
+  -- Its answer may have come behind the message that was edited, and has given way with it.
+  local sent = #ranges > 0 and of_turn ~= ''
+    and redis.call('GET', string.gsub(META, ':meta:', ':sent:', 1) .. ':assistant:' .. of_turn)
+  local ended_at = sent and tonumber(string.match(sent, '^%d+')) or 0
   for _, range in ipairs(ranges) do
     local from, to, at, by, again = string.match(range, '^(%d+) (%d+) (%d+) (%S+) (%d+)$')
-    if seq >= tonumber(from) and seq <= tonumber(to) then return false end
+    from, to = tonumber(from), tonumber(to)
+    if (seq >= from and seq <= to) or (ended_at >= from and ended_at <= to) then return false end
     if tonumber(again) == seq and seq > 0 and tonumber(at) > answered_at then
       answered_at, answered_by = tonumber(at), by
     end

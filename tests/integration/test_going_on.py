@@ -5,14 +5,17 @@ from uuid import uuid4
 
 import pytest
 
-from conversations import control, keys, memberships, store, turns, versions
+from conversations import control, keys, memberships, people, store, turns, versions
+from conversations.assistant import keys as assistant_keys
 from conversations.assistant.given import read_given
+from conversations.assistant.models import Models
 from conversations.assistant.service import Assistant
 from conversations.assistant.speakers import OVERHEARD
 from conversations.messages import append_draft, draft_message
 from conversations.models import User
-from conversations.runner import TurnRunner
-from tests.archive_kit import Talk, new_talk, snapshot_of
+from conversations.runner import TurnRunner, _job
+from tests.archive_kit import Talk, finish_turn, new_talk, snapshot_of, start_turn
+from tests.assistant_kit import Heard, ToldModel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,6 +88,12 @@ class Desk:
         """Return what the model has before it, and the counts."""
         state = await self.state()
         return [message.text for message in state["messages"]], state["counts"]
+
+
+async def poison(desk: Desk, path: str, value: Any) -> None:
+    head = await store.client().hget(assistant_keys.heads(desk.talk.conversation_id), "")
+    document = f"{assistant_keys.prefix(desk.talk.conversation_id)}:{head.decode()}"
+    await store.client().json().set(document, path, value)
 
 
 @pytest.fixture
@@ -226,3 +235,97 @@ async def test_a_turn_that_was_taken_over_before_its_first_step_starts_from_the_
     await turns.release(claimed)
     await desk.settle()
     assert await desk.known() == (["one", "echo: one", "two", "echo: two"], KEPT)
+
+
+async def test_a_fork_of_a_turn_end_that_cannot_be_read_is_rebuilt(desk: Desk) -> None:
+    await desk.ask("one", "two")
+    await poison(desk, "$.checkpoint", "not even JSON")
+    copy = await desk.fork(3)
+    await copy.ask("three")
+    assert (await copy.known())[0] == ["one", "echo: one", "two", "echo: two", "three", "echo: three"]
+
+
+@pytest.mark.parametrize("value", [None, 5, {"a": 1}])
+@pytest.mark.parametrize("name", ["turn_id", "turn_seq", "ended"])
+async def test_a_head_that_says_nonsense_of_its_turn_stops_no_turn(desk: Desk, name: str, value: Any) -> None:
+    await desk.ask("one")
+    await poison(desk, f"$.{name}", value)
+    await desk.ask("two")
+    assert (await desk.messages())[-1]["content"] == "echo: two"
+
+
+async def test_whose_account_is_gone_still_makes_company(settings: Any) -> None:
+    model = ToldModel(replies=["fine", "title", "better"], shown=[], tools=[])
+    assistant = Assistant(models=Models("told", {"told": model}))
+    await assistant.start()
+    desk = Desk(await new_talk(), assistant)
+    about = {"user_id": desk.talk.user_id, "conversation_id": desk.talk.conversation_id}
+    for name in ("gus", "bob"):
+        await User.objects.acreate(username=name)
+        await memberships.invite_member(**about, username=name, once=name)
+    guest = await User.objects.aget(username="gus")
+    await Desk(Talk(desk.talk.conversation_id, str(guest.pk)), assistant).ask("one")
+    await assistant.tender.settle()
+    await memberships.leave_conversation(**about | {"user_id": str(guest.pk)}, device_id="phone", once="l")
+    await guest.adelete()
+    people._names.clear()
+    await desk.regenerate()
+    assert ("recall" in model.tools, model.prompt(2)[-1]) == (False, "somebody: one")
+
+
+async def test_an_answer_that_came_whole_gives_way_to_what_was_sent_of_it_by_a_dead_node(desk: Desk) -> None:
+    await desk.ask("one")
+    await desk.say("two", respond=True)
+    claimed = await start_turn(desk.talk)
+    await desk.assistant.run(await _job(claimed), Heard(), load_transcript=list)  # type: ignore[arg-type]
+    await turns.add_pieces(claimed, 1, ["echo:"])
+    due = keys.due(keys.tag(desk.talk.conversation_id))
+    await store.client().zadd(due, {desk.talk.conversation_id: 1})
+    await control.cancel_turn(**desk.by, once="c")
+    await desk.ask("three")
+    assert (await desk.known())[0] == ["one", "echo: one", "two", "echo:", "three", "echo: three"]
+
+
+async def test_what_is_rebuilt_has_the_answer_that_came_behind_the_next_question(desk: Desk) -> None:
+    await desk.say("one", respond=True)
+    await desk.say("two", respond=True)
+    await finish_turn(await start_turn(desk.talk), "first")
+    await desk.assistant.forget(desk.talk.conversation_id)
+    await desk.settle()
+    assert (await desk.known())[0] == ["one", "first", "two", "echo: two"]
+
+
+async def test_an_answer_behind_an_edited_question_has_given_way_for_the_model_too(desk: Desk) -> None:
+    await desk.ask("zero")
+    await desk.say("one", respond=True)
+    await desk.say("two", respond=True)
+    await desk.settle()
+    await desk.edit(3, "deux")
+    assert [each["content"] for each in await desk.messages() if "superseded_by" not in each] == (await desk.known())[0]
+
+
+async def test_a_fork_made_again_leaves_alone_what_was_said_in_it_since(desk: Desk) -> None:
+    await desk.ask("one")
+    seq, new_id = (await desk.messages())[-1]["seq"], str(uuid4())
+    about = {"user_id": desk.talk.user_id, "conversation_id": desk.talk.conversation_id, "seq": seq, "new_id": new_id}
+    first = await versions.copy_conversation(**about)
+    await versions.open_fork(user_id=desk.talk.user_id, copy=first)
+    assert (bool(first.source), (await versions.copy_conversation(**about)).source) == (True, None)
+
+
+async def test_what_somebody_said_to_the_others_is_not_taken_for_a_question_once_their_account_is_gone(
+    desk: Desk,
+) -> None:
+    await desk.ask("one")
+    about = {"user_id": desk.talk.user_id, "conversation_id": desk.talk.conversation_id}
+    for name in ("gus", "bob"):
+        await User.objects.acreate(username=name)
+        await memberships.invite_member(**about, username=name, once=name)
+    guest = await User.objects.aget(username="gus")
+    await Desk(Talk(desk.talk.conversation_id, str(guest.pk)), desk.assistant).say("between us")
+    await memberships.leave_conversation(**about | {"user_id": str(guest.pk)}, device_id="phone", once="l")
+    await guest.adelete()
+    people._names.clear()
+    await desk.ask("two")
+    names = [message.name for message in (await desk.state())["messages"] if message.type == "human"]
+    assert names[:2] == [None, "somebody"]
