@@ -8,7 +8,7 @@ import time
 from . import machine, node, report, results
 
 MEASURES = ["fanout", "ack", "resume", "turns", "memory", "failover", "cancel"]
-MEASURES += ["peers", "kills", "streams", "start", "profile"]
+MEASURES += ["faults", "peers", "kills", "streams", "start", "profile"]
 
 
 def main() -> int:

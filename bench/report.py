@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from . import plots, plots_peers, report_peers, results
+from . import faults, plots, plots_peers, report_peers, results
 from .processes import BENCH_DIR
 from .tables import spread, table, verdict
 
@@ -296,6 +296,7 @@ SECTIONS = {
     "turns": _turns,
     "memory": _memory,
     "failover": _failover,
+    "faults": faults.section,
     "cancel": _cancel,
     **report_peers.SECTIONS,
     "start": _start,

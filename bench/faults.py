@@ -1,0 +1,66 @@
+"""Seeded fault runs (`manage.py chaos`), two at a time: one waits for leases while the other breaks something."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from .processes import ROOT
+from .tables import table
+
+RUNS = 2
+FAULTS, QUICK_FAULTS = 500, 6
+GOAL = 1000
+LONGEST_SECONDS, QUICK_LONGEST_SECONDS = 20, 1
+MOST_SECONDS = 2 * 3600
+
+
+def measure(*, seed: int, quick: bool) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        histories = [Path(folder) / f"{seed + number}.jsonl" for number in range(RUNS)]
+        running = [_start(int(history.stem), history, quick) for history in histories]
+        for process in running:
+            process.wait(MOST_SECONDS)
+        return {"runs": [read(history) for history in histories]}
+
+
+def _start(seed: int, history: Path, quick: bool) -> "subprocess.Popen[bytes]":
+    faults, longest = (QUICK_FAULTS, QUICK_LONGEST_SECONDS) if quick else (FAULTS, LONGEST_SECONDS)
+    chosen = ["--seed", seed, "--faults", faults, "--longest", longest, "--history", history]
+    return subprocess.Popen([sys.executable, "manage.py", "chaos", *map(str, chosen)], cwd=ROOT)
+
+
+def read(history: Path) -> dict[str, Any]:
+    """Return seed, minutes and verdict of a run that came to its end. Raises RuntimeError for another."""
+    notes = [orjson.loads(line) for line in history.read_bytes().splitlines()]
+    if not notes or notes[-1]["what"] != "verdict":
+        raise RuntimeError(f"the run of {history.name} has no verdict")
+    first, last = notes[0], notes[-1]
+    names = ("passed", "wrong", "faults", "turns", "attempts", "next_piece_seconds", "details")
+    return {"seed": first["seed"], "minutes": round(last["at"] / 60, 1), **{name: last[name] for name in names}}
+
+
+def section(result: dict[str, Any]) -> str:
+    runs = result["runs"]
+    rows = []
+    for run in runs:
+        waits = [run["next_piece_seconds"][kind] for kind in ("kill", "drain")]
+        shown = [f"{wait['p50']} / {wait['p99']} of {wait['count']}" if wait["count"] else "none" for wait in waits]
+        kinds = ", ".join(f"{count} {kind}" for kind, count in run["faults"].items())
+        rows.append([run["seed"], sum(run["faults"].values()), kinds, run["minutes"], run["turns"], *shown])
+    names = list(runs[0]["wrong"])
+    wrong = [[run["seed"], *(run["wrong"][name] for name in names)] for run in runs]
+    done = sum(sum(run["faults"].values()) for run in runs)
+    head = ["seed", "faults", "of which", "minutes", "turns", "kill to next piece, s p50 / p99", "drain"]
+    return f"""## Faults by a seed
+
+Three nodes and eight conversations in each run, all runs at the same time. {done:,} faults (goal: {GOAL:,}).
+
+{table(head, rows)}
+
+What was wrong:
+
+{table(["seed", *names], wrong)}"""
