@@ -122,6 +122,7 @@ def _message(message: Message) -> dict[str, Any]:
         "role": message.role,
         "author": message.author,
         "content": message.content,
+        **({"turn_id": str(message.turn_id)} if message.turn_id else {}),
     }
 
 

@@ -100,7 +100,7 @@ WORDS = {
     "leave_group_text": _("You will not see it any more. If you own it, whoever has been here longest owns it then."),
     "leave_group_ok": _("Leave"),
     "left_group": _("You left “{title}”."),
-    "no_such_person": _("There is no “{username}” for that."),
+    "no_such_person": _("Nobody here has the name “{username}”."),
     "failed": _("That did not work: {error}"),
     "error_RATE_LIMITED": _("too many at once; wait a moment"),
     "error_UNAVAILABLE": _("the server is busy; try again"),

@@ -226,9 +226,15 @@ export class Client {
     if (became !== "applied") return;
     if (frame.type === "opened") this.#opening.delete(conversation.id);
     if (frame.data?.client_id && this.#isMine(frame.data)) this.outbox.arrived(frame.data.client_id);
+    if (frame.event === "message") this.#fellSilent(frame);
     if (conversation.cursor) this.outbox.reached(conversation.id, conversation.cursor.seq);
     this.#flush();
     this.#parts.onChange("conversation", conversation.id);
+  }
+
+  /** Whoever was typing has now said it. */
+  #fellSilent({ conversation_id: id, data }) {
+    if (String(this.typing.get(id)?.user_id) === String(data.author)) this.typing.delete(id);
   }
 
   #isMine({ author }) {

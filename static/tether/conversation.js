@@ -72,7 +72,15 @@ export class Conversation {
     const said = this.messages
       .filter((message) => this.showsReplaced || !isReplaced(message))
       .map((message) => ({ kind: "message", seq: message.seq, message }));
-    return [...said, ...this.notices].sort((a, b) => a.seq - b.seq);
+    return [...said, ...this.notices, ...this.#unanswered()].sort((a, b) => a.seq - b.seq);
+  }
+
+  /** A snapshot does not say how a turn ended; a question at the end that nothing answers was given up. */
+  #unanswered() {
+    const last = this.messages.at(-1);
+    if (!this.live || this.turns.size || last?.role !== "user" || !last.turn_id || isReplaced(last)) return [];
+    const told = this.notices.some(({ seq }) => seq > last.seq);
+    return told ? [] : [{ kind: "turn.failed", seq: last.seq + 0.5, data: {} }];
   }
 
   /** May this user stop the turn and answer its questions? Where we do not know, the server will say. */

@@ -42,9 +42,9 @@ def visited(cluster, chromium, people):
     browsers = Browsers(cluster, chromium, *next(people))
     writer = browsers()
     path = writer.begin()
-    for line in ("What stands here has been said before, " * 5, "and this, too"):
+    for count, line in enumerate(("What stands here has been said before, " * 5, "and this, too"), start=1):
         writer.say(line)
-        writer.wait_for_lines(2)
+        writer.wait_for_lines(2 * count)
     window = browsers.window(browsers.signed_in())
     window.asked = []
     window.page.context.on("requestfinished", lambda request: window.asked.append(request))

@@ -207,6 +207,8 @@ def test_a_failed_answer_says_why_and_is_tried_again_in_its_place(both):
     for window in both:
         expect(window.page.locator(failed)).to_have_count(1, timeout=PATIENCE_MS)
         expect(window.page.locator(f"{failed} .again")).to_be_enabled(timeout=PATIENCE_MS)
+    second.page.reload()  # with nothing but the messages
+    expect(second.page.locator(f"{failed} .again")).to_be_enabled(timeout=PATIENCE_MS)
     first.say("something else")
     assert second.wait_for_lines(3)[-1] == ("assistant", "echo: something else")
     expect(second.page.locator(f"{failed} .again")).to_have_count(0)

@@ -272,6 +272,17 @@ test("presence names this user's devices and typing passes", () => {
   assert.equal(rig.client.typing.get(C).until, 5000);
 });
 
+test("whoever said it no longer types, others still do", () => {
+  const rig = new Rig();
+  rig.live();
+  const types = () => rig.socket.says({ type: "presence", typing: { conversation_id: C, user_id: "8", device_id: "device-2" } });
+  types();
+  rig.socket.says(said(1, "one", { author: "9" }));
+  assert.equal(rig.client.typing.has(C), true);
+  rig.socket.says(said(2, "two", { author: "8" }));
+  assert.equal(rig.client.typing.has(C), false);
+});
+
 test("a frame that cannot be handled is reported and the next one is handled", () => {
   const rig = new Rig();
   const conversation = rig.live();

@@ -328,3 +328,15 @@ test("a message offers what may be done with it while no turn is in flight", () 
   conversation.apply(started(3));
   assert.deepEqual(conversation.verbs(reply, "7"), []);
 });
+
+test("a question at the end that nothing answers, as a snapshot brings it, is told to be so", () => {
+  const question = { ...message(1, "question"), author: "7", turn_id: T };
+  const kinds = (conversation) => conversation.lines().map(({ kind }) => kind);
+  const conversation = live([question]);
+  assert.deepEqual(kinds(conversation), ["message", "turn.failed"]);
+  conversation.apply(started(2));
+  assert.deepEqual(kinds(conversation), ["message"]);
+  conversation.apply(finished(3, { status: "failed", error: "no" }));
+  assert.deepEqual(conversation.lines().map(({ seq }) => seq), [1, 3]);
+  assert.deepEqual(kinds(live([{ ...question, turn_id: undefined }])), ["message"]);
+});

@@ -57,6 +57,17 @@ export class Pen {
   rest = () => (this.held = this.wanted = false);
 }
 
+/** One tab's own storage. */
+export class Storage {
+  #kept = new Map();
+  getItem = (key) => this.#kept.get(key) ?? null;
+  setItem = (key, value) => this.#kept.set(key, value);
+  removeItem = (key) => this.#kept.delete(key);
+  get size() {
+    return this.#kept.size;
+  }
+}
+
 export class Socket {
   sent = [];
   closed = false;

@@ -78,10 +78,8 @@ export class Actions {
       this.#page.goHome();
       toast(say("left_group", { title: title || say("untitled") }));
     },
-    export: async ({ id }) => {
-      const { url } = await this.#client.command("export", { conversation_id: id, format: "markdown" });
-      Object.assign(document.createElement("a"), { href: url, download: "" }).click();
-    },
+    export: ({ id }) => this.#export(id, "markdown"),
+    json: ({ id }) => this.#export(id, "json"),
     clear: async ({ id }) => {
       const asked = { title: say("clear_title"), text: say("clear_text"), ok: say("clear_ok"), danger: true };
       if (await ask(asked)) await this.#client.command("clear_history", { conversation_id: id });
@@ -98,6 +96,11 @@ export class Actions {
       toast(say("deleted", { title: title || say("untitled") }), undo);
     },
   };
+
+  async #export(id, format) {
+    const { url } = await this.#client.command("export", { conversation_id: id, format });
+    Object.assign(document.createElement("a"), { href: url, download: "" }).click();
+  }
 
   /** Name somebody in a command; whoever is refused most likely wrote the name wrong. */
   async #about(username, command, id) {
