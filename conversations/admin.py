@@ -7,12 +7,15 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .devices import revoke_device
-from .inspection import admins  # noqa: F401  registers the copies of the log
+from .inspection import (
+    admins,  # noqa: F401  registers the copies of the log
+    content,
+)
 from .inspection.base import AuditedAdmin, BigTableAdmin
 from .models import Device, Share, Token, User
 from .tokens import digest_of, new_token_text, revoke_token
@@ -23,8 +26,22 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "email", "is_active", "is_staff", "last_login", "date_joined")
     list_filter = ("is_active", "is_staff", "is_superuser", "date_joined")
     readonly_fields = ("last_login", "date_joined")
-    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Assistant"), {"fields": ("instructions",)}))
     actions = ("disable_users",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """What the person asks of the assistant is content: shown, and changed, only while that is open."""
+        shown = super().get_fieldsets(request, obj)
+        if obj is None or not content.is_open(request):
+            return shown
+        return (*shown, (_("Assistant"), {"fields": ("instructions",)}))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id) if content.is_open(request) else None
+        if row is not None and self.has_view_or_change_permission(request, row):
+            content.look_at_person(request, row.pk)
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "can_open_content": True})
 
     @admin.action(description=_("Disable selected users and close their connections"), permissions=["change"])
     def disable_users(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

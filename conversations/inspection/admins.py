@@ -57,7 +57,7 @@ class ConversationAdmin(ReadOnlyAdmin):
     ordering = ("-last_active_at", "id")
     list_display_links = None
     inlines = (MemberInline,)
-    content_fields = ("title", "topic", "preview")
+    content_fields = ("title", "topic", "preview", "instructions")
     change_list_template = "admin/inspection/conversations.html"
 
     def get_urls(self) -> list[URLPattern]:

@@ -49,9 +49,15 @@ def close_content(request: HttpRequest) -> None:
 
 def look(request: HttpRequest, conversation_ids: Iterable[Any]) -> None:
     """Record that content of these conversations is about to be shown; if that fails, it must not be."""
+    _record(request, (f"conversation:{each}" for each in sorted(map(str, conversation_ids))))
+
+
+def look_at_person(request: HttpRequest, user_id: Any) -> None:
+    """As `look`, for what a person has written about themselves."""
+    _record(request, [journal.person(user_id)])
+
+
+def _record(request: HttpRequest, subjects: Iterable[str]) -> None:
     actor, path = str(request.user.pk), request.path[:80]
     facts = {"page": path} if journal.PLAIN.fullmatch(path) else {}
-    journal.record_many(
-        journal.Draft(Action.CONTENT_SEEN, actor, f"conversation:{each}", facts)
-        for each in sorted(map(str, conversation_ids))
-    )
+    journal.record_many(journal.Draft(Action.CONTENT_SEEN, actor, subject, facts) for subject in subjects)

@@ -17,6 +17,7 @@ from conversations import keys, store
 from conversations.assistant import keys as checkpoint_keys
 from conversations.audit import journal
 from conversations.audit.entry import Action, AuditEntry
+from conversations.audit.pseudonyms import pseudonym
 from conversations.inspection import attention, base, charts, consistency
 from conversations.inspection.footprint import read_footprints
 from conversations.models import Conversation, Event, Member, Message, Turn, User
@@ -515,3 +516,41 @@ def test_the_charts_are_drawn_by_the_server():
     assert text.count("<svg") >= 3
     assert text.count("<rect") == 2
     assert "style=" not in text
+
+
+# -- around the lists
+
+
+@pytest.mark.parametrize("name", ["title", "preview", "instructions"])
+def test_a_list_is_not_an_oracle_for_what_it_hides(name):
+    talk = in_talk(said(1), archived)
+    Conversation.objects.filter(pk=talk.conversation_id).update(**{name: SECRET})
+    asked = operator(*LOOKING).get(page(LIST), {f"{name}__startswith": SECRET[:3]})
+    assert (asked.status_code, talk.conversation_id in asked.content.decode()) == (400, False)
+
+
+def test_words_in_messages_are_not_guessed_by_the_address():
+    in_talk(said(1), archived)
+    found = page("conversations_message_changelist")
+    assert operator(*LOOKING).get(found, {"content__icontains": SECRET}).status_code == 400
+
+
+def test_secrets_of_people_and_tokens_are_not_guessed_by_the_address():
+    client = operator("view_user", "view_token", *LOOKING)
+    for model, field in (("user", "instructions__contains"), ("token", "digest__startswith")):
+        assert client.get(page(f"conversations_{model}_changelist"), {field: "a"}).status_code == 400
+    assert client.get(page("conversations_user_changelist"), {"is_staff__exact": "1"}).status_code == 200
+    assert client.get(page("conversations_token_changelist"), {"revoked_at__isempty": "1"}).status_code == 200
+
+
+def test_instructions_are_content_too():
+    talk = in_talk(said(1), archived)
+    row = Conversation.objects.get(pk=talk.conversation_id)
+    Conversation.objects.filter(pk=row.pk).update(instructions=SECRET)
+    User.objects.filter(pk=row.owner_id).update(instructions=SECRET)
+    client = operator(*LOOKING, "view_user", "change_user", "view_content")
+    places = [page("conversations_conversation_change", row.pk), page("conversations_user_change", row.owner_id)]
+    assert [SECRET in client.get(place).content.decode() for place in places] == [False, False]
+    client.post(page("inspection_content"), {"show": "1"})
+    assert [SECRET in client.get(place).content.decode() for place in places] == [True, True]
+    assert f"user:{pseudonym('user', str(row.owner_id))}" in seen()
