@@ -8,8 +8,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.http import HttpRequest
 
-from realtime.auth import client_address
-
+from .address import address_in
 from .agents import name_of_agent
 
 UNKNOWN_ADDRESS = "0.0.0.0"  # a name for "none", not bound to
@@ -22,11 +21,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the address that limits count by, as the sockets' door finds it."""
-        forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
-        headers = [(b"x-forwarded-for", forwarded.encode("latin-1", "replace"))] if forwarded else []
-        return (
-            client_address({"client": (request.META.get("REMOTE_ADDR", ""), 0), "headers": headers}) or UNKNOWN_ADDRESS
-        )
+        return address_in(request.META) or UNKNOWN_ADDRESS
 
     def render_mail(self, template_prefix: str, email: Any, context: dict[str, Any], headers: Any = None) -> Any:
         return super().render_mail(template_prefix, email, {**context, "site_name": SITE_NAME}, headers)

@@ -1,5 +1,6 @@
 """The audit journal: what is recorded, that it cannot be changed, and that any change all the same is found."""
 
+import json
 import threading
 from io import StringIO
 
@@ -79,6 +80,15 @@ def test_the_journal_holds_no_name_no_address_and_no_password(ana):
     text = " ".join(str(row) for row in AuditEntry.objects.values_list())
     assert not any(word in text for word in ("ana", "hunter2", "203.0.113.9", "example"))
     assert AuditEntry.objects.count() == 2
+
+
+def test_an_address_is_the_clients_not_the_proxys(ana, settings):
+    settings.TRUSTED_PROXIES = ["127.0.0.1"]
+    typed = {"login": "ana", "password": "wrong"}
+    Client().post(reverse("account_login"), typed, HTTP_X_FORWARDED_FOR="198.51.100.1, 203.0.113.9")
+    Client().post(reverse("account_login"), typed, REMOTE_ADDR="192.0.2.7", HTTP_X_FORWARDED_FOR="203.0.113.9")
+    found = [json.loads(facts)["address"] for facts in AuditEntry.objects.order_by("seq").values_list("facts", flat=True)]
+    assert found == [pseudonym("address", "203.0.113.9"), pseudonym("address", "192.0.2.7")]
 
 
 def test_words_of_people_are_refused():
