@@ -68,6 +68,7 @@ async def _profile(user_id: str) -> dict[str, Any]:
         "language": user.language,
         "theme": user.theme,
         "time_zone": user.time_zone,
+        "instructions": user.instructions,
         "joined_at": user.date_joined.isoformat(),
     }
 

@@ -151,3 +151,29 @@ def test_another_user_of_the_browser_never_sends_what_the_first_had_left(browser
     stranger.begin()
     assert stranger.page.evaluate(KEPT) == []
     expect(stranger.page.locator("#pending .message")).to_have_count(0)
+
+
+def test_signing_out_on_an_account_page_leaves_nothing_behind_after_a_question(browsers):
+    context = browsers.signed_in()
+    window = browsers.window(context).visit("/")
+    path = window.begin()
+    context.route_web_socket("**/ws/", lambda socket: socket.close())
+    window.page.goto(window.address + path)
+    window.say("mine alone")
+    window.page.wait_for_function(f"async () => (await ({KEPT})()).length === 1")
+    asked = []
+
+    def answer(dialog):
+        asked.append(dialog.message)
+        dialog.dismiss() if len(asked) == 1 else dialog.accept()
+
+    window.page.on("dialog", answer)
+    window.page.goto(f"{window.address}/account/")
+    window.page.evaluate("sessionStorage.setItem('tether.draft.x', 'mine too')")
+    with window.page.expect_event("dialog"):
+        window.page.get_by_role("button", name="Sign out").click()
+    assert window.page.evaluate(KEPT) == ["mine alone"]
+    window.page.get_by_role("button", name="Sign out").click()
+    window.page.wait_for_url("**/login/")
+    assert (len(asked), window.page.evaluate(KEPT)) == (2, [])
+    assert window.page.evaluate("[sessionStorage.length, JSON.stringify(localStorage).includes('mine')]") == [0, False]

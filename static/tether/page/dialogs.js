@@ -5,6 +5,8 @@ import { find, write } from "./dom.js";
 const TOAST_MS = 10_000;
 const dialog = find("#ask");
 const toastBox = find("#toast");
+const noticeBox = find("#notice");
+const MOST_NOTICES = 3;
 let toastTimer = null;
 
 /** Ask and resolve to the text given (true where none was asked for), or null if the user would rather not. */
@@ -43,3 +45,19 @@ export function toast(text, { label = "", press = null } = {}) {
   };
   toastTimer = setTimeout(() => (toastBox.hidden = true), TOAST_MS);
 }
+
+/** Show what the operators have to say, until the reader closes it: nobody need be looking just then. */
+export function showNotice({ message, level }) {
+  const words = find(".words", noticeBox);
+  const line = document.createElement("p");
+  line.textContent = message;
+  words.append(line);
+  while (words.children.length > MOST_NOTICES) words.firstChild.remove();
+  noticeBox.dataset.level = level;
+  noticeBox.hidden = false;
+}
+
+find("button", noticeBox).addEventListener("click", () => {
+  noticeBox.hidden = true;
+  find(".words", noticeBox).replaceChildren();
+});

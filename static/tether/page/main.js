@@ -4,7 +4,7 @@ import { Client } from "../client.js";
 import { Actions } from "./actions.js";
 import * as browser from "./browser.js";
 import { Composer } from "./composer.js";
-import { toast } from "./dialogs.js";
+import { showNotice, toast } from "./dialogs.js";
 import { find, write } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Ratings } from "./ratings.js";
@@ -126,7 +126,7 @@ function followDraft() {
 }
 
 function changed(what, detail) {
-  if (what === "notice") toast(detail.message);
+  if (what === "notice") showNotice(detail);
   if (what === "status") welcomeNewcomer();
   if (what === "status" && client.live) drafts.catchUp();
   if (what === "feed") refreshRestored();
