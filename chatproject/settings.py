@@ -181,6 +181,7 @@ ACCOUNT_USERNAME_BLACKLIST = ["assistant", "system", "tether"]
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_SESSION_COOKIE_AGE = 14 * 24 * 3600  # as Django's own
 ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # a new address can give the account away, by a mailed reset
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = False  # whoever has the mail still lacks the second factor
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from allauth.account.models import EmailAddress
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, hotp_value, yield_hotp_counters_from_time
 from allauth.usersessions.models import UserSession
@@ -170,7 +171,14 @@ def test_an_unknown_address_gets_the_same_answer_and_no_mail(ada):
     assert [letter.to for letter in mail.outbox] == [["ada@example.org"]]
 
 
+def test_whoever_finds_a_browser_signed_in_does_not_get_the_account_by_another_address(browser, ada):
+    asked = browser.post("/email/", {"email": "mallory@example.org", "action_add": ""})
+    assert (asked["Location"].startswith("/reauthenticate/"), mail.outbox) == (True, [])
+    assert not EmailAddress.objects.filter(email="mallory@example.org").exists()
+
+
 def test_an_address_counts_once_it_is_confirmed(browser, ada):
+    browser.post("/reauthenticate/", {"password": PASSWORD})
     browser.post("/email/", {"email": "new@example.org", "action_add": ""})
     (letter,) = mail.outbox
     (link,) = links_in(letter.body)
@@ -261,16 +269,16 @@ async def test_what_is_not_ones_own_cannot_be_ended(client, ada):
 
 
 def test_a_token_is_shown_once_and_ends_when_revoked(browser):
-    asked = browser.post("/account/tokens/", {"name": "script"})
+    asked = browser.post("/account/tokens/", {"name": "robot-7"})
     made = browser.post(asked["Location"], {"password": PASSWORD})  # goes on with what was asked
     text = re.search(r'id="new-token"[^>]*>([\w-]{43})<', made.content.decode())[1]
     token = find_token(text)
-    assert (token.user.username, token.name) == ("ada", "script")
+    assert (token.user.username, token.name) == ("ada", "robot-7")
     page = browser.get("/account/tokens/").content.decode()
-    assert (text in page, "script" in page) == (False, True)
+    assert (text in page, "robot-7" in page) == (False, True)
     browser.post("/account/tokens/revoke/", {"token": str(token.pk)})
     assert find_token(text) is None
-    assert "script" not in browser.get("/account/tokens/").content.decode()
+    assert "robot-7" not in browser.get("/account/tokens/").content.decode()
 
 
 # -- preferences

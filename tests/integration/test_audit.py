@@ -87,7 +87,9 @@ def test_an_address_is_the_clients_not_the_proxys(ana, settings):
     typed = {"login": "ana", "password": "wrong"}
     Client().post(reverse("account_login"), typed, HTTP_X_FORWARDED_FOR="198.51.100.1, 203.0.113.9")
     Client().post(reverse("account_login"), typed, REMOTE_ADDR="192.0.2.7", HTTP_X_FORWARDED_FOR="203.0.113.9")
-    found = [json.loads(facts)["address"] for facts in AuditEntry.objects.order_by("seq").values_list("facts", flat=True)]
+    found = [
+        json.loads(facts)["address"] for facts in AuditEntry.objects.order_by("seq").values_list("facts", flat=True)
+    ]
     assert found == [pseudonym("address", "203.0.113.9"), pseudonym("address", "192.0.2.7")]
 
 
