@@ -13,6 +13,7 @@ pytestmark = pytest.mark.timeout(180)
 MOST_BYTES = 100 * 1024
 MOST_MS = 1000
 MOST_SHIFT = 0.1
+PAINTED = 'data-key="m'
 # Runs before the page's own modules: when can one write on a live connection, and how far have things moved?
 WATCH = """
 window.moved = 0;
@@ -45,6 +46,9 @@ def visited(cluster, chromium, people):
     for count, line in enumerate(("What stands here has been said before, " * 5, "and this, too"), start=1):
         writer.say(line)
         writer.wait_for_lines(2 * count)
+    # A past is what the archive has. What is newer comes over the socket, and brings the renderer of answers along.
+    address = cluster.address + path
+    cluster.program.wait_for(lambda: writer.page.request.get(address).text().count(PAINTED) == 4, 20, "the archive")
     window = browsers.window(browsers.signed_in())
     window.asked = []
     window.page.context.on("requestfinished", lambda request: window.asked.append(request))
