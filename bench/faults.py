@@ -55,9 +55,10 @@ def section(result: dict[str, Any]) -> str:
     wrong = [[run["seed"], *(run["wrong"][name] for name in names)] for run in runs]
     done = sum(sum(run["faults"].values()) for run in runs)
     head = ["seed", "faults", "of which", "minutes", "turns", "kill to next piece, s p50 / p99", "drain"]
+    note = f" Note: {result['note']}." if "note" in result else ""
     return f"""## Faults by a seed
 
-Three nodes and eight conversations in each run, all runs at the same time. {done:,} faults (goal: {GOAL:,}).
+Three nodes and eight conversations in each run, all runs at the same time. {done:,} faults (goal: {GOAL:,}).{note}
 
 {table(head, rows)}
 
