@@ -85,7 +85,7 @@ demo: setup ## three demonstrations on three nodes, with counts, passed or faile
 bench: setup ## fan-out beside Socket.IO, and what else is measured
 	$(PY) -m bench
 
-chaos: setup ## 1,000 faults from a seed (SEED=…) while people talk, with counts, passed or failed; about half an hour
+chaos: setup ## 1,000 faults from a seed (SEED=…) while people talk, with counts, passed or failed; an hour or more
 	$(PY) manage.py chaos --faults 1000 --seed $${SEED:-1} --history var/chaos.jsonl
 
 soak: setup ## the acceptance tests at full length
