@@ -44,6 +44,10 @@ class Account(Window):
         self.page.get_by_role(role, name=label, exact=True).first.click()
         return self
 
+    def sign_out(self):
+        self.press("Sign out").page.wait_for_url("**/login/")  # what the browser kept goes first
+        return self
+
     def sign_up(self, **more):
         self.open("/signup/").fill(username=self.name, password1=PASSWORD, password2=PASSWORD, **more)
         self.press("Create the account").wait_for_state("live")
@@ -78,7 +82,7 @@ def test_an_account_is_made_asks_for_a_code_and_keeps_language_and_theme(account
     assert account.page.locator(".qr").evaluate("image => image.naturalWidth") > 50
     account.fill(code=code_of(secret)).press("Turn on")
     recovery = account.page.locator("#recovery-codes code").first.text_content()
-    account.press("Sign out")
+    account.sign_out()
     account.sign_in(account.name, PASSWORD)
     account.fill(code="000000").press("Sign in").expect_text("Incorrect code")
     account.fill(code=recovery).press("Sign in").wait_for_state("live")
@@ -105,8 +109,8 @@ def test_a_passkey_alone_lets_in_and_one_that_is_refused_is_said_in_the_page(acc
     account.fill(name="This laptop").page.check("[name=passwordless]")
     account.press("Add").expect_text("Recovery codes")
     account.open("/two-factor/webauthn/").expect_text("This laptop")
-    account.press("Sign out").press("Sign in with a passkey").wait_for_state("live")
-    account.open("/account/").expect_text(account.name).press("Sign out")
+    account.sign_out().press("Sign in with a passkey").wait_for_state("live")
+    account.open("/account/").expect_text(account.name).sign_out()
     account.page.wait_for_url("**/login/")
     refuse = "() => { navigator.credentials.get = () => Promise.reject(new Error('cancelled')) }"
     account.page.evaluate(refuse)
@@ -116,7 +120,7 @@ def test_a_passkey_alone_lets_in_and_one_that_is_refused_is_said_in_the_page(acc
 
 def test_a_forgotten_password_is_mended_by_the_mailed_link(account, cluster):
     address = f"{account.name}@example.org"
-    account.sign_up(email=address).press("Sign out")
+    account.sign_up(email=address).sign_out()
     account.page.get_by_role("link", name="Forgot your password?").click()
     account.fill(email=address).press("Send the link").expect_text("a link is on its way")
     link = cluster.program.wait_for(lambda: mailed_link(cluster, address), 20, "the mail")

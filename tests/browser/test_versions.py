@@ -14,7 +14,8 @@ def press(window, verb, line):
 
 
 def wait_for(window, *texts):
-    expect(window.page.locator("#lines .message .text")).to_have_text(list(texts), timeout=PATIENCE_MS)
+    shown = window.page.locator("#lines .message .text")
+    expect(shown).to_have_text(list(texts), timeout=PATIENCE_MS, use_inner_text=True)
 
 
 def test_an_answer_anew_an_edit_and_a_fork_are_seen_on_both_devices(both):

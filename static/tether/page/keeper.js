@@ -71,6 +71,11 @@ export class Keeper {
     this.#database = openDatabase().catch((error) => this.#lost(error));
     this.#others = new BroadcastChannel(`tether.outbox.${userId}`);
     this.#others.onmessage = ({ data }) => onHeard(data);
+    // A tab that closes before its text is written says nothing more: what it held at once is heard by itself.
+    addEventListener("storage", ({ key, newValue }) => {
+      const record = key?.startsWith(JUST_NOW) && newValue ? JSON.parse(newValue) : null;
+      if (record?.user_id === userId) onHeard({ put: record });
+    });
   }
 
   /** Return what is kept of this user's. What another user of this browser left is erased first. */
