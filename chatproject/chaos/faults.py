@@ -25,7 +25,6 @@ class Faults:
         self.waits: dict[str, list[float]] = {"kill": [], "drain": []}
         self.ends: list[float] = []
         self.hung: list[str] = []
-        self.redis_is_up = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_enough = False
 
@@ -52,7 +51,7 @@ class Faults:
         if fault.alone:
             await self._all_well()
         if fault.kind == "redis":
-            await self._until(lambda: self.redis_is_up)
+            await self._until(lambda: self.stack.redis_is_up)
             self._begin(fault, self._redis(fault))
             return
         # One node stays well: whoever breaks everything at once learns nothing about takeover.
@@ -107,11 +106,9 @@ class Faults:
     # -- the kinds
 
     async def _redis(self, fault: Fault) -> None:
-        self.redis_is_up = False
         self.stack.kill_redis()
         await asyncio.sleep(fault.seconds)
         await self.stack.start_redis()
-        self.redis_is_up = True
         self.history.note("mended", number=fault.number)
 
     async def _kill(self, fault: Fault, node: Node) -> None:

@@ -24,10 +24,11 @@ class Hung(Exception):
 
 
 class Node:
-    """One node. ``well``: up, running, and with a way to Redis, as far as we did it no harm."""
+    """One node of a ``stack``. ``well``: up, running, and with a way to Redis, as far as we did it no harm."""
 
-    def __init__(self, installation: Installation, name: str, proxy: Proxy) -> None:
-        self.installation, self.name, self.proxy = installation, name, proxy
+    def __init__(self, stack: "Stack", name: str) -> None:
+        self.stack, self.installation, self.name = stack, stack.installation, name
+        self.proxy = Proxy(stack.redis_port, free_port())
         self.port = free_port()
         self.http = f"http://127.0.0.1:{self.port}"
         self.url = socket_url(self.http)
@@ -45,9 +46,14 @@ class Node:
         self._program = self.installation.program(self.name, *arguments, REDIS_URL=url, CHANNEL_REDIS_URL=url)
 
     async def until_ready(self) -> None:
-        """Wait until it answers; start it again where it gave up, for want of Redis. Raises TimeoutError."""
-        async with asyncio.timeout(START_SECONDS):
+        """Wait until it answers; start it again where it gave up, for want of Redis.
+
+        Raises TimeoutError after START_SECONDS in which Redis was there: without it no node is ready.
+        """
+        async with asyncio.timeout(START_SECONDS) as limit:
             while not await asyncio.to_thread(readiness, self.http):
+                if not self.stack.redis_is_up:
+                    limit.reschedule(asyncio.get_running_loop().time() + START_SECONDS)
                 if self.program.process.poll() is not None:
                     await self._until_port_is_free()
                     self.start()
@@ -102,9 +108,8 @@ class Stack:
         self.redis_port = free_port()
         self.installation = Installation(folder, REDIS_URL=f"redis://127.0.0.1:{self.redis_port}/0", **env)
         self.folder = folder
-        self.nodes = [
-            Node(self.installation, f"node-{n}", Proxy(self.redis_port, free_port())) for n in range(1, nodes + 1)
-        ]
+        self.nodes = [Node(self, f"node-{number}") for number in range(1, nodes + 1)]
+        self.redis_is_up = False
         self._redis: Program | None = None
         self._redis_starts = 0
 
@@ -128,9 +133,11 @@ class Stack:
                 if self._redis.process.poll() is not None:
                     raise RuntimeError(f"Redis ended: {self._redis.output[-500:]}")
                 await asyncio.sleep(POLL_SECONDS)
+        self.redis_is_up = True
 
     def kill_redis(self) -> None:
         assert self._redis is not None
+        self.redis_is_up = False
         self._redis.kill()
 
     async def stop(self) -> None:
