@@ -7,8 +7,8 @@
  *
  * An entry is {client_id, conversation_id, content, at, sent, state, notBefore, seq, error}; `at` (ms) orders them,
  * state is one of
- *   queued    waits its turn, or for `notBefore` (ms)
- *   sending   on its way, from this tab or another
+ *   queued    waits its turn, or for `notBefore` (ms); also what another tab is sending
+ *   sending   on its way from here
  *   acked     durable, at `seq`; here only until the log brings it
  *   refused   will not be sent again by itself; `error` says why
  */
@@ -133,9 +133,9 @@ export class Outbox {
     return this.#keeper.clear();
   }
 
-  /** Take what the keeper holds, when nobody else can be sending: all of it is still to be sent, or refused. */
+  /** Take what the keeper holds. */
   takeUp(records) {
-    for (const record of records) this.#learn({ ...record, state: record.state === "refused" ? "refused" : "queued" });
+    for (const record of records) this.#learn(record);
   }
 
   /** Another tab changed something: {put: record}, {drop: client_id, seq}, or {cleared: true}. */
@@ -146,11 +146,17 @@ export class Outbox {
     if (drop && seq) Object.assign(this.#find(drop) ?? {}, { state: "acked", seq, error: null });
   }
 
+  /**
+   * That another tab was sending a text says nothing of now: it may have closed since, and its word may come late, after
+   * the pen did. Such a text is still to be sent. What goes out from here knows better than any word of before.
+   */
   #learn(record) {
     const known = this.#find(record.client_id);
-    if (known?.state === "acked") return;
-    if (known) Object.assign(known, record);
-    else this.entries.push({ notBefore: 0, error: null, ...record });
+    if (known?.state === "acked" || known?.state === "sending") return;
+    const state = record.state === "refused" ? "refused" : "queued";
+    const learned = { ...record, state, sent: Boolean(known?.sent || record.sent) };
+    if (known) Object.assign(known, learned);
+    else this.entries.push({ notBefore: 0, error: null, ...learned });
     this.entries.sort((a, b) => a.at - b.at || (a.client_id < b.client_id ? -1 : 1));
   }
 

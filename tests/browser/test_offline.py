@@ -79,8 +79,6 @@ def test_two_tabs_send_what_both_wrote_once_and_in_the_order_of_writing(browsers
     assert left.page.evaluate(KEPT) == []
 
 
-# A known fault of the page, in docs/limits.md: about every second time the other tab does not take them up.
-@pytest.mark.xfail(reason="the other tab does not always take up what a closed one left", strict=False)
 def test_a_tab_that_is_closed_in_the_middle_of_sending_leaves_the_rest_to_the_other(browsers):
     context = browsers.signed_in()
     left = browsers.window(context).visit("/")

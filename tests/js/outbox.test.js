@@ -119,3 +119,20 @@ test("a text that is thrown away is gone from every tab and from what is kept", 
   for (const message of keeper.told) there.hear(message);
   assert.deepEqual([there.of(C), keeper.records], [[], []]);
 });
+
+test("the late word of a tab that has closed in the middle of sending holds nothing up", () => {
+  const keeper = new Keeper();
+  const [here, closed] = [outbox(keeper), outbox(keeper)];
+  closed.add(C, "one");
+  closed.add(C, "two");
+  closed.take(0);
+  const [record] = keeper.records; // that it is being sent, from there
+  here.takeUp(keeper.records);
+  here.hear({ put: record });
+  const [again] = here.take(0);
+  assert.deepEqual([again.content, again.retry], ["one", true]);
+  here.hear({ put: { ...record, state: "queued", sent: false } });
+  assert.deepEqual(here.take(0), []); // on its way from here
+  here.acked({ client_id: record.client_id, seq: 1 });
+  assert.deepEqual(contents(here.take(0)), ["two"]);
+});
