@@ -1,5 +1,6 @@
 /** Signing out where the chat is not open, and the end of an account: this browser keeps nothing of the user then either. */
 
+import { onSignedOut, showFarewell, tellSignedOut } from "./page/farewell.js";
 import { Keeper } from "./page/keeper.js";
 import { forgetUser } from "./page/shell.js";
 
@@ -10,6 +11,7 @@ async function leave() {
   const unsent = await keeper.load();
   if (!unsent.length || confirm(form.dataset.question)) {
     await forgetUser(keeper);
+    tellSignedOut();
     form.submit();
   }
 }
@@ -18,4 +20,5 @@ form?.addEventListener("submit", (event) => {
   event.preventDefault();
   leave().catch(() => form.submit()); // whatever becomes of the storage, signing out works
 });
-if (!form) forgetUser(keeper).catch(console.info); // the account is gone
+if (document.querySelector("#template-signed-out")) onSignedOut(() => showFarewell("tab"));
+if (!form) forgetUser(keeper).then(tellSignedOut).catch(console.info); // the account is gone

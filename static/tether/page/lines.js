@@ -2,10 +2,9 @@
 
 import { showAnswer, showGrowing } from "./answer.js";
 import { clone, find, reconcile, write } from "./dom.js";
+import { dayAndTime, timeWords } from "./times.js";
 import { say, sayError } from "./words.js";
 
-const clockTime = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
-const dayAndTime = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
 
 /** other: the name of whoever said it, where that is not the reader. */
 export function showMessage(element, message, other) {
@@ -26,10 +25,9 @@ export function showMessage(element, message, other) {
 
 function showTime(element, at) {
   const time = new Date(at);
-  const today = time.toDateString() === new Date().toDateString();
   element.dateTime = at;
   element.title = dayAndTime.format(time);
-  write(element, (today ? clockTime : dayAndTime).format(time));
+  write(element, timeWords(time));
 }
 
 /** again: what to do when the reader wants to try once more, or null. */

@@ -7,6 +7,7 @@ import { Composer } from "./composer.js";
 import { showNotice, toast } from "./dialogs.js";
 import { find, write } from "./dom.js";
 import { Drafts } from "./drafts.js";
+import { onSignedOut, showFarewell, tellSignedOut } from "./farewell.js";
 import { Ratings } from "./ratings.js";
 import { Keeper, Pen } from "./keeper.js";
 import { Search } from "./search.js";
@@ -21,13 +22,14 @@ const MOST_OPEN = 8;
 const TYPING_EVERY_MS = 3_000;
 
 const start = JSON.parse(find("#start").textContent);
-const { home, login } = document.body.dataset;
+const { home } = document.body.dataset;
 const deviceName = browser.deviceName();
 learn(start.words);
 forgetOthers(start.user.id);
 
 let openId = null;
 let dirty = false;
+let over = false; // signed out: nothing is shown any more
 let reading = false;
 let lastTyping = 0;
 
@@ -83,6 +85,7 @@ function idIn(path) {
 
 /** Show a conversation, or the start page for null; `push` puts it into the browser's history. */
 function go(id, { push = true } = {}) {
+  if (over) return;
   if (push && location.pathname !== pathOf(id)) history.pushState(null, "", pathOf(id));
   openId = id;
   document.body.dataset.open = id ?? "";
@@ -126,6 +129,8 @@ function followDraft() {
 }
 
 function changed(what, detail) {
+  if (over) return;
+  if (client.status.state === "signed_out") return leave("ended");
   if (what === "notice") showNotice(detail);
   if (what === "status") welcomeNewcomer();
   if (what === "status" && client.live) drafts.catchUp();
@@ -162,11 +167,19 @@ function tellOfRebuilding(conversation) {
   conversation.reason = null;
 }
 
+/** The login is over, here or in another tab: nothing of the user stays to be seen. */
+function leave(why) {
+  over = true;
+  client.stop();
+  showFarewell(why);
+}
+
 function render() {
+  if (over) return;
   const conversation = open();
   renderStatus(client);
   sidebar.render();
-  renderBanner(client, conversation, { login, restore: () => actions.restore(openId) });
+  renderBanner(client, conversation, { restore: () => actions.restore(openId) });
   renderDetails(client, conversation, deviceName);
   renderFrame(conversation);
   if (conversation) thread.render(conversation);
@@ -221,8 +234,10 @@ find("#sign-out").addEventListener("submit", async (event) => {
   if (!(await actions.mayLeave())) return;
   client.stop();
   await forgetUser(client.outbox);
+  tellSignedOut();
   event.target.submit();
 });
+onSignedOut(() => leave("tab"));
 window.addEventListener("popstate", () => go(idIn(location.pathname), { push: false }));
 window.addEventListener("online", () => client.wentOnline());
 window.addEventListener("offline", () => client.wentOffline());

@@ -3,11 +3,11 @@
 import { copy } from "./clipboard.js";
 import { toast } from "./dialogs.js";
 import { clone, find, reconcile, write } from "./dom.js";
+import { dayAndTime } from "./times.js";
 import { say, sayError } from "./words.js";
 
 const dialog = find("#shares");
 const made = find("#share-make");
-const dayAndTime = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
 
 /** Show the links of a conversation, to make one and to take them back. */
 export async function showShares(client, id) {

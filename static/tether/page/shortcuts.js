@@ -19,7 +19,7 @@ export class Shortcuts {
   }
 
   #key(event) {
-    if (event.defaultPrevented || event.isComposing || find("dialog[open]")) return;
+    if (event.defaultPrevented || event.isComposing || !dialog.isConnected || find("dialog[open]")) return;
     const verb = this.#chord(event) ?? (choice.checked && !isWriting(event) ? this.#single(event) : null);
     if (!verb) return;
     event.preventDefault();

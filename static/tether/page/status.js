@@ -4,7 +4,7 @@ import { clone, find, reconcile, write } from "./dom.js";
 import { say } from "./words.js";
 
 const SETTLED_MS = 2_000; // a state that passes sooner is not worth a word
-const button = find("#state");
+const buttons = document.querySelectorAll(".state"); // a phone shows one of them at a time
 const spoken = find("#state-spoken");
 const banner = find("#banner");
 let said = "live";
@@ -12,8 +12,10 @@ let settling = null;
 
 export function renderStatus(client) {
   const { status } = client;
-  button.dataset.state = status.state;
-  write(find(".words", button), words(client));
+  for (const button of buttons) {
+    button.dataset.state = status.state;
+    write(find(".words", button), words(client));
+  }
   clearTimeout(settling);
   if (status.state !== said && status.state !== "connecting") settling = setTimeout(() => speak(client), SETTLED_MS);
 }
@@ -58,10 +60,8 @@ function detail(name, value) {
 }
 
 /** Show one thing that stands in the way, or none. `restore` undoes the deletion of the open conversation. */
-export function renderBanner(client, conversation, { login, restore }) {
+export function renderBanner(client, conversation, { restore }) {
   const { state, code, reason } = client.status;
-  const here = encodeURIComponent(location.pathname);
-  if (state === "signed_out") return show(say("signed_out_hint"), { link: say("sign_in"), to: `${login}?next=${here}` });
   if (state === "stopped" && code !== 1000) {
     return show(say("stopped_hint", { reason, code }), { link: say("reload"), to: location.pathname });
   }
