@@ -19,17 +19,22 @@ MOST_SECONDS = 2 * 3600
 
 
 def measure(*, seed: int, quick: bool) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        histories = [Path(folder) / f"{seed + number}.jsonl" for number in range(RUNS)]
-        running = [_start(int(history.stem), history, quick) for history in histories]
-        for process in running:
-            process.wait(MOST_SECONDS)
-        return {"runs": [read(history) for history in histories]}
+    # What a failure is found by stays: the histories, and the nodes' own logs.
+    made = ROOT / "var" / "bench"
+    made.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="faults-", dir=made))
+    print(f"histories and logs: {folder}", flush=True)
+    histories = [folder / f"{seed + number}.jsonl" for number in range(RUNS)]
+    running = [_start(int(history.stem), history, quick) for history in histories]
+    for process in running:
+        process.wait(MOST_SECONDS)
+    return {"runs": [read(history) for history in histories]}
 
 
 def _start(seed: int, history: Path, quick: bool) -> "subprocess.Popen[bytes]":
     faults, longest = (QUICK_FAULTS, QUICK_LONGEST_SECONDS) if quick else (FAULTS, LONGEST_SECONDS)
     chosen = ["--seed", seed, "--faults", faults, "--longest", longest, "--history", history]
+    chosen += ["--keep", history.with_suffix("")]
     return subprocess.Popen([sys.executable, "manage.py", "chaos", *map(str, chosen)], cwd=ROOT)
 
 

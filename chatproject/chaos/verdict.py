@@ -106,7 +106,7 @@ def _judge_answer(question: Question, counts: Counter[str], details: list[str]) 
         details.append(f"stuck: {where}")
     elif question.status != "done":
         counts["failed"] += 1
-        details.append(f"{question.status}: {where}")
+        details.append(f"{question.status}: {where}: {question.error}")
     elif len(question.finals) > 1:
         counts["doubled"] += 1
         details.append(f"doubled: {where}")

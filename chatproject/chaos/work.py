@@ -30,6 +30,7 @@ class Question:
     asked_at: float
     turn_id: str = ""
     status: str = ""
+    error: str = ""
     finals: list[str] = field(default_factory=list)
     attempts: int = 0
 
@@ -113,7 +114,8 @@ class Talk:
 
     def _close(self, device: Watcher, question: Question) -> None:
         turn_id, turn = self.turn_of(device, question)
-        question.turn_id, question.status, question.attempts = turn_id, turn.status, turn.started
+        question.turn_id, question.status, question.error = turn_id, turn.status, turn.error
+        question.attempts = turn.started
         question.finals = [final["content"] for final in turn.finals]
         self._history.note(
             "finished",
@@ -121,6 +123,7 @@ class Talk:
             turn=turn_id,
             text=question.text,
             status=turn.status,
+            error=turn.error,
             attempts=turn.started,
             nodes=turn.nodes,
         )

@@ -55,6 +55,7 @@ class TurnView:
     interrupts: list[Frame] = field(default_factory=list)
     finals: list[Frame] = field(default_factory=list)
     status: str = ""  # empty until finished
+    error: str = ""  # why it failed, for people
 
     def begin(self, attempt: int, n: int = 0, text: str = "") -> None:
         self.attempt, self.n, self.text = attempt, n, text
@@ -157,7 +158,7 @@ class Mirror:
     def _finished(self, turn: TurnView, data: Frame) -> None:
         if turn.status:
             self.breach("second_final", f"turn {data['turn_id']} finished twice")
-        turn.status = data["status"]
+        turn.status, turn.error = data["status"], data.get("error") or ""
         if turn.status != "done":
             return
         if [final["message_id"] for final in turn.finals] != [data.get("message_id")]:

@@ -6,7 +6,7 @@ model writes between turns, or, until it has, line by line into `summary`.
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
 from django.conf import settings
 from langchain_core.language_models import BaseChatModel
@@ -129,20 +129,29 @@ async def take_step(state: State, config: RunnableConfig) -> dict[str, Any]:
     await asyncio.sleep(settings.SCRIPTED_DELAY_MS / 1000)
     if settings.SCRIPTED_STEPS_FILE:
         settled = config["configurable"]
-        await hold_lease()
-        _write_step(Path(settings.SCRIPTED_STEPS_FILE), number, settled.get("attempt", 1), settled.get("turn_id", ""))
+        # Opened before: nothing lies between the look at the lease and the effect but the look at what is there.
+        with _open_steps(settled.get("turn_id", "")) as file:
+            await hold_lease()
+            _write_step(file, number, is_first=settled.get("attempt", 1) == 1)
     return {"steps_done": number}
 
 
-def _write_step(path: Path, number: int, attempt: int, turn_id: str) -> None:
+def _open_steps(turn_id: str) -> TextIO:
+    path = Path(settings.SCRIPTED_STEPS_FILE)
     if path.is_dir():  # a file for each turn, where several run at once
         path = path / turn_id
+    return path.open("a+")
+
+
+def _write_step(file: TextIO, number: int, *, is_first: bool) -> None:
     # An effect outside cannot be in one transaction with its checkpoint. A takeover therefore looks first
     # whether the step that it finds unfinished has had its effect already.
-    if attempt > 1 and path.exists() and path.read_text().split()[-1:] == [str(number)]:
-        return
-    with path.open("a") as file:
-        file.write(f"{number}\n")
+    if not is_first:
+        file.seek(0)
+        if file.read().split()[-1:] == [str(number)]:
+            return
+    file.write(f"{number}\n")
+    file.flush()
 
 
 def _respond_with(models: Models, offered: list[tools.Tool]) -> Any:
