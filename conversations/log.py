@@ -7,6 +7,7 @@ Shapes and arguments of the scripts stand at the top of each file in lua/.
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import orjson
 from django.conf import settings
@@ -317,21 +318,22 @@ async def delete(
 ) -> list[str] | None:
     """Hide the conversation at once, end its turns as cancelled; erased after UNDO_SECONDS. Returns the members.
 
+    What was written of an answer is its message, so that a restored conversation has it.
+
     None where it is to be done ``only_alone`` and there are others; nobody where this is a repeat of a deletion that
     was undone since. Then nothing is done. Raises Forbidden for everybody but the owner.
     """
     body = encode_body("conversation.deleted", {})
     tag = keys.tag(conversation_id)
     args = [conversation_id, user_id, body, now_text(), device_id, UNDO_SECONDS * 1000, tag]
-    args += ["alone" if only_alone else "", COMMAND_TTL_SECONDS]
+    args += ["alone" if only_alone else "", COMMAND_TTL_SECONDS, str(uuid4()), SENT_TTL_SECONDS]
     more = [keys.erase(tag), keys.sent(conversation_id, user_id, f"cmd.{once}")]
     reply = await call("delete", conversation_id, more, args)
     if reply[0] == b"AGAIN":
         return None
     members = [member.decode() for member in reply[3]]
-    for seq, chain, turn_id, entry_body in reply[2]:
-        kind = "turn.finished" if turn_id else "conversation.deleted"
-        entry = Entry(seq, chain.decode(), kind, entry_body)
+    for seq, chain, entry_body, kind, turn_id in reply[2]:
+        entry = Entry(seq, chain.decode(), kind.decode(), entry_body)
         tell_entries(members, conversation_id, reply[1], [entry], turn=(turn_id.decode(), 0))
     return members
 

@@ -42,28 +42,7 @@ if leased_until > now then
   return { 'OK', at.epoch, {}, {}, turn_id, turn[3] }
 end
 device = redis.call('HGET', key, 'cancelled_by')
-local text = is_head and table.concat(redis.call('LRANGE', tag .. ':pieces:' .. turn_id, 0, -1)) or ''
-local message, preview, about = '', '', ''
-if text ~= '' then
-  message = string.format('{"event":"message","at":"%s","data":{"message_id":"%s","role":"assistant",'
-    .. '"author":"assistant","content":%s,"turn_id":"%s","status":"cancelled"}}',
-    at_text, message_id, string.gsub(cjson.encode(text), '\\/', '/'), turn_id) -- an escaped slash is twice as long
-  about = string.format(',"message_id":"%s"', message_id)
-  -- As events.py makes previews: 120 characters, white space as single spaces.
-  local words, count = string.sub(text, 1, 960), 0
-  if #words < #text then words = string.gsub(words, '[\194-\244][\128-\191]*$', '') end -- maybe cut apart
-  words = string.gsub(string.gsub(words, '^%s+', ''), '%s+', ' ')
-  for character in string.gmatch(words, '[%z\1-\127\194-\244][\128-\191]*') do
-    count = count + 1
-    if count > 120 then break end
-    preview = preview .. character
-  end
-end
-local entries = end_turn(at, conversation_id, {
-  id = turn_id, key = key, pieces = tag .. ':pieces:' .. turn_id, sent = sent, status = 'cancelled', message = message,
-  message_id = text ~= '' and message_id or '-', preview = preview, usage = '{}', ttl = turn_ttl,
-  finished = string.format('{"event":"turn.finished","at":"%s","data":{"turn_id":"%s","status":"cancelled"%s,"device_id":"%s"}}',
-    at_text, turn_id, about, device),
-}, now)
+local entries = end_cancelled(at, conversation_id, turn_id,
+  { device = device, at_text = at_text, message_id = message_id, tag = tag, ttl = turn_ttl }, now)
 remember()
 return { 'OK', at.epoch, entries, redis.call('HKEYS', MEMBERS), turn_id, '' }

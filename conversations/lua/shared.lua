@@ -125,6 +125,36 @@ local function end_turn(at, conversation_id, turn, now)
   return entries
 end
 
+-- End a turn that nobody is to go on with as cancelled, with what was written of its answer. Returns the entries.
+-- by: device, at_text, message_id (should there be a message), tag, ttl.
+local function end_cancelled(at, conversation_id, turn_id, by, now)
+  local key, pieces = by.tag .. ':turn:' .. turn_id, by.tag .. ':pieces:' .. turn_id
+  local text = table.concat(redis.call('LRANGE', pieces, 0, -1))
+  local message, preview, about = '', '', ''
+  if text ~= '' then
+    message = string.format('{"event":"message","at":"%s","data":{"message_id":"%s","role":"assistant",'
+      .. '"author":"assistant","content":%s,"turn_id":"%s","status":"cancelled"}}', by.at_text, by.message_id,
+      string.gsub(cjson.encode(text), '\\/', '/'), turn_id) -- an escaped slash is twice as long
+    about = string.format(',"message_id":"%s"', by.message_id)
+    -- As events.py makes previews: 120 characters, white space as single spaces.
+    local words, count = string.sub(text, 1, 960), 0
+    if #words < #text then words = string.gsub(words, '[\194-\244][\128-\191]*$', '') end -- maybe cut apart
+    words = string.gsub(string.gsub(words, '^%s+', ''), '%s+', ' ')
+    for character in string.gmatch(words, '[%z\1-\127\194-\244][\128-\191]*') do
+      count = count + 1
+      if count > 120 then break end
+      preview = preview .. character
+    end
+  end
+  return end_turn(at, conversation_id, {
+    id = turn_id, key = key, pieces = pieces, sent = by.tag .. ':sent:' .. conversation_id .. ':assistant:' .. turn_id,
+    status = 'cancelled', message = message, message_id = text ~= '' and by.message_id or '-', preview = preview,
+    usage = '{}', ttl = by.ttl,
+    finished = string.format('{"event":"turn.finished","at":"%s","data":{"turn_id":"%s","status":"cancelled"%s,"device_id":"%s"}}',
+      by.at_text, turn_id, about, by.device),
+  }, now)
+end
+
 -- Who answered what: `answers` of a turn is a row of {"interrupt_id":...,"value":...}, joined by commas.
 local function answered_ids(turn_key)
   local ids = {}

@@ -7,7 +7,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from conversations import control, keys, pieces, turns
+from conversations import control, keys, pieces, services, turns
 from conversations.assistant.service import Assistant
 from conversations.log import Cursor
 from conversations.runner import TurnRunner
@@ -134,6 +134,32 @@ async def test_a_cancelled_answer_keeps_what_was_written_and_the_next_turn_knows
         assert (await context(here, runner))[2:] == [
             ("human", "/words 900"),
             ("ai", message["content"]),
+            ("human", "next"),
+            ("ai", "echo: next"),
+        ]
+
+
+async def test_an_answer_deleted_half_written_is_there_when_restored_and_the_next_turn_knows_it(settings):
+    settings.SCRIPTED_DELAY_MS = 10
+    here = await new_talk()
+    async with node() as runner:
+        await ask(here, "/words 900", "and then?")
+        runner.start_soon(here.conversation_id)
+        await until_written(here, "w3 ")
+        about = {"user_id": here.user_id, "conversation_id": here.conversation_id}
+        await services.delete_conversation(**about, device_id="laptop")
+        await until_idle(runner)
+        await services.restore_conversation(**about)
+        message = (await snapshot_of(here)).messages[-1]
+        assert (message["status"], message["content"][:9]) == ("cancelled", "w1 w2 w3 ")
+        ends = [(end["status"], end.get("message_id")) for end in await entries(here, "turn.finished")]
+        assert ends == [("cancelled", message["message_id"]), ("cancelled", None)]
+        settings.SCRIPTED_DELAY_MS = 0
+        await ask_on(runner, here, "next")
+        await until_ended(here, 3)
+        assert (await context(here, runner))[1:] == [
+            ("ai", message["content"]),
+            ("human", "and then?"),
             ("human", "next"),
             ("ai", "echo: next"),
         ]
