@@ -28,7 +28,7 @@ DRAIN_SECONDS = 15
 GARBAGE_THRESHOLDS = (20_000, 5, 2)
 
 
-class NodeServer(Server):  # type: ignore[misc]
+class NodeServer(Server):
     """Daphne that is stopped by our drain, not by its own signal handlers."""
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from .text_frames import Listener, frame_head, take_texts
 READ_BYTES = 64 * 1024
 
 
-class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
+class NodeWebSocket(WebSocketProtocol):
     """Daphne's WebSocket with short cuts for plain text frames; Autobahn does all the rest.
 
     In: whole text frames go straight to whoever listens, without a queue. Out: one write that reaches the kernel at
@@ -41,7 +41,7 @@ class NodeWebSocket(WebSocketProtocol):  # type: ignore[misc]
         except OSError:
             data = b""
         if not data:
-            reactor._readOrWrite(self.transport, True)  # type: ignore[attr-defined]
+            reactor._readOrWrite(self.transport, True)
             return
         self.last_ping = time.time()
         if rest := take_texts(data, cast(Listener, self.listener), self._is_open):

@@ -37,7 +37,7 @@ LAST_ANSWER_SECONDS = 1.0
 logger = structlog.get_logger(__name__)
 
 
-class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+class SocketConsumer(AsyncWebsocketConsumer):
     """One WebSocket. Joins its user's group once authenticated; then first the group, then the log."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -201,7 +201,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.node.tell_presence(self.identity.user_id)
 
 
-class TurnConsumer(AsyncConsumer):  # type: ignore[misc]
+class TurnConsumer(AsyncConsumer):
     """Every node hosts one. What the sweep finds due arrives as `turn.due`, what others cancelled as `turn.cancel`;
     the turn outlives these handlers.
     """

@@ -12,7 +12,7 @@ from django.conf import settings
 from langgraph.store.base import BaseStore, SearchItem
 from langgraph.store.base.batch import AsyncBatchedBaseStore
 from langgraph.store.redis.aio import AsyncRedisStore
-from redisvl.index import AsyncSearchIndex  # type: ignore[import-untyped]
+from redisvl.index import AsyncSearchIndex
 
 from conversations import store
 
@@ -27,7 +27,7 @@ SCHEMA = {
 RECALLED = 20
 
 
-class _Index(AsyncSearchIndex):  # type: ignore[misc]
+class _Index(AsyncSearchIndex):
     """Gives each document its time to live in the write that stores it; the package does it in one of its own."""
 
     async def load(self, data: Iterable[Any], *args: Any, **more: Any) -> list[str]:

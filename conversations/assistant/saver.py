@@ -24,8 +24,8 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 from redis.exceptions import ResponseError
-from redisvl.query import FilterQuery  # type: ignore[import-untyped]
-from redisvl.query.filter import FilterExpression, Num, Tag  # type: ignore[import-untyped]
+from redisvl.query import FilterQuery
+from redisvl.query.filter import FilterExpression, Num, Tag
 
 from conversations import store
 from conversations.faults import point
