@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext
 
 from .archive_base import superseded_ranges
+from .asides import archived_asides, fitting
 from .markdown import render_markdown
 from .models import Conversation, Member, Message, User
 from .sharing import Transcript
 from .superseding import mark
+from .words import WORDS
 
 LIST_ITEMS = 50
 MESSAGES = 50
@@ -54,27 +57,55 @@ def show_conversation(conversation: Conversation) -> dict[str, Any]:
         conversation=conversation, seq__gt=conversation.cleared_seq, seq__lte=conversation.archived_seq
     )
     newest = list(archived.order_by("-seq")[: MESSAGES + 1])
+    messages, more = _in_order(newest[:MESSAGES]), len(newest) > MESSAGES
+    ranges = [each for each in superseded_ranges(conversation) if each.at <= conversation.archived_seq]
+    mark(messages, ranges)
+    from_seq = messages[0]["seq"] if more else conversation.cleared_seq
+    entries = archived_asides(str(conversation.pk), from_seq, conversation.archived_seq + 1)
     return {
         "conversation_id": str(conversation.id),
         "title": conversation.title,
         "topic": conversation.topic,
         "members": _members(conversation),
         "cursor": _cursor(conversation),
-        "messages": _marked(conversation, _in_order(newest[:MESSAGES])),
-        "more": len(newest) > MESSAGES,
+        "messages": messages,
+        "entries": fitting(entries, ranges),
+        "more": more,
     }
 
 
-def paint(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the messages with the newest answers as ``html``, as many as fit a window."""
-    painted, room = [], PAINTED_CHARACTERS
-    for message in reversed(messages):
-        is_shown = message["role"] == "assistant" and "superseded_by" not in message
-        if is_shown and 0 < len(message["content"]) <= room:
+def paint(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is seen of a conversation, in order: messages, and the ``words`` of what stands between them.
+
+    The newest answers have their ``html``, as many as fit a window.
+    """
+    painted, room = [_notice(entry) for entry in shown["entries"]], PAINTED_CHARACTERS
+    for message in reversed(shown["messages"]):
+        if "superseded_by" in message:
+            continue
+        if message["role"] == "assistant" and 0 < len(message["content"]) <= room:
             room -= len(message["content"])
             message = {**message, "html": mark_safe(render_markdown(message["content"]))}  # sanitised there
         painted.append(message)
-    return painted[::-1]
+    return sorted(painted, key=lambda line: line["seq"])
+
+
+def _notice(entry: dict[str, Any]) -> dict[str, Any]:
+    """Say an entry as lines.js does."""
+    kind, data = entry["event"], entry["data"]
+    if kind == "turn.finished":
+        kind = f"turn.{data['status']}"
+    key = kind
+    if kind == "turn.answered":
+        key = "turn.approved" if data["value"] is True else "turn.declined"
+    elif kind == "turn.failed" and not data.get("error"):
+        key = "turn.failed_plain"
+    error = data.get("error", "")
+    values = {"username": data.get("user_id"), **data, "error": error and gettext(error)}
+    words = str(WORDS[key])
+    for name in ("username", "topic", "error"):
+        words = words.replace(f"{{{name}}}", str(values.get(name, "")))
+    return {"seq": entry["seq"], "kind": kind, "words": words}
 
 
 def paint_shared(transcript: Transcript) -> list[dict[str, Any]]:
@@ -92,11 +123,6 @@ def _members(conversation: Conversation) -> list[dict[str, Any]]:
     seats = Member.objects.filter(conversation=conversation, left_seq=None).order_by("joined_seq", "pk")
     found = seats.values_list("user_id", "user__username", "role")
     return [{"user_id": str(user_id), "username": username, "role": role} for user_id, username, role in found]
-
-
-def _marked(conversation: Conversation, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    mark(messages, [each for each in superseded_ranges(conversation) if each.at <= conversation.archived_seq])
-    return messages
 
 
 def _cursor(conversation: Conversation) -> dict[str, Any] | None:

@@ -76,6 +76,7 @@ class Snapshot(NamedTuple):
     more: bool
     turns: list[TurnView]
     names: dict[str, str] = {}  # of members, where they are known
+    entries: list[dict[str, Any]] = []  # between the messages: asides.py
 
 
 class Cursor(NamedTuple):

@@ -19,6 +19,7 @@ from .assistant.service import Assistant
 from .contact import Contact
 from .errors import Fenced, Forbidden, TurnCancelled, Unavailable
 from .events import encode_body, preview_of
+from .failing import REASONS
 from .faults import point
 from .feed import teller
 from .messages import find_message, load_transcript
@@ -31,8 +32,8 @@ RETRY_SECONDS = 0.2
 READ_AGAIN_SECONDS = 1.0
 # A lease that ends without a new checkpoint or piece may be the turn's own doing: after so many it is given up.
 MOST_LAPSES = 3
-FAULT = "Something went wrong on the server. Please ask again; the operators find the reason in the log."
-LAPSED = "The answer was given up: three servers in a row stopped while they worked on it. Please ask in another way."
+FAULT = REASONS["fault"]
+LAPSED = REASONS["lapsed"]
 
 T = TypeVar("T")
 

@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from . import first_paint, sharing, shell
+from .failing import translated_reasons
 from .models import Conversation, Member, User
 from .words import WORDS
 
@@ -61,12 +62,13 @@ def _page(request: HttpRequest, shown: dict[str, Any] | None) -> HttpResponse:
         "user": {"id": str(user.pk), "username": user.get_username()},
         "conversation": shown,
         "conversations": conversations,
-        "words": {key: str(words) for key, words in WORDS.items()},
+        # Reasons of failures stand in the log in English: by those they are found.
+        "words": {key: str(words) for key, words in WORDS.items()} | translated_reasons(),
     }
     context = {
         "start": start,
         "shown": shown,
-        "painted": first_paint.paint(shown["messages"]) if shown else [],
+        "painted": first_paint.paint(shown) if shown else [],
         "conversations": conversations,
         "modules": shell.page_modules(),
     }

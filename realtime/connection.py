@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from conversations import feed, log, messages, people, services
+from conversations import asides, feed, log, messages, people, services
 from conversations.errors import Forbidden, RateLimited, TetherError, Unavailable
 from conversations.events import Position, now_text
 from conversations.log import Cursor
@@ -272,6 +272,7 @@ class Connection:
                 page = await log.read(conversation_id, self.user_id, read.cursor, most_bytes=read.most_bytes)
                 if isinstance(page, log.Snapshot):
                     page = page._replace(names=await self._names(page.members))
+                    page = page._replace(entries=await self._entries(conversation_id, page))
                 self.session.page(read, page)
         except Forbidden as error:
             self.node.denials.note(self.user_id, "open")
@@ -288,6 +289,10 @@ class Connection:
             return await people.names(members)
         except Unavailable:
             return {}  # a snapshot without names is better than none
+
+    async def _entries(self, conversation_id: str, page: log.Snapshot) -> list[dict[str, Any]]:
+        from_seq = page.messages[0]["seq"] if page.more and page.messages else 0
+        return await asides.read_asides(conversation_id, self.user_id, from_seq=from_seq, before_seq=page.head.seq + 1)
 
     # -- time and the end
 

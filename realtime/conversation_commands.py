@@ -4,7 +4,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from conversations import keys, log, search, services
+from conversations import asides, keys, log, search, services
 
 from . import outgoing
 from .command_calls import KEPT_SECONDS, Call, Handler
@@ -36,12 +36,19 @@ async def history(call: Call) -> bytes:
     found, more = await log.history(
         call.conversation_id, call.user_id, before_seq=call.args.before_seq or 0, limit=call.args.limit
     )
+    entries = await asides.read_asides(
+        call.conversation_id,
+        call.user_id,
+        from_seq=found[0]["seq"] if more else 0,
+        before_seq=call.args.before_seq or 0,
+    )
     return outgoing.encode(
         {
             "type": "history",
             "id": call.id,
             "conversation_id": call.conversation_id,
             "messages": found,
+            "entries": entries,
             "more": more,
         }
     )

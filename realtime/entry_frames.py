@@ -1,6 +1,6 @@
 """The `data` of each kind of entry in a conversation's log, and of each event in a user's feed."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -128,6 +128,15 @@ class Message(MessageData):
     seq: Count
     at: Time
     superseded_by: str | None = None
+
+
+class Aside(Told):
+    """An entry that stands between the messages of a `snapshot` or `history`, as its `event` said it."""
+
+    seq: Count
+    at: Time
+    event: str
+    data: dict[str, Any]
 
 
 class AboutConversation(Told):

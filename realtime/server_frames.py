@@ -4,8 +4,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .entry_frames import AboutConversation, Head, Interrupt, Membership, Message
+from .entry_frames import AboutConversation, Aside, Head, Interrupt, Membership, Message
 from .fields import Chain, ClientMadeId, Count, Time, Told, Uuid
+
+ENTRIES = (
+    "what a reader sees between these messages, oldest first, the newest 100 that fit: `history.cleared`, "
+    "`topic.switched`, `member.joined`, `member.left`, `turn.answered`, and `turn.finished` where it failed or left "
+    "no message"
+)
 
 SnapshotReason = Literal["new", "epoch", "diverged", "too_far", "cleared"]
 
@@ -100,6 +106,7 @@ class Snapshot(Told):
     topic: str
     members: list[Membership]
     messages: list[Message] = Field(description="the newest 50 that fit, oldest first")
+    entries: list[Aside] | None = Field(None, description=ENTRIES)
     more: bool
     reason: SnapshotReason
 
@@ -129,6 +136,7 @@ class History(Told):
     id: ClientMadeId
     conversation_id: Uuid | None = None
     messages: list[Message]
+    entries: list[Aside] | None = Field(None, description=ENTRIES)
     more: bool
 
 

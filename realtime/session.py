@@ -438,6 +438,7 @@ def snapshot_frame(conversation_id: str, found: Snapshot) -> bytes:
                 for user_id, role in found.members.items()
             ],
             "messages": found.messages,
+            "entries": found.entries,
             "more": found.more,
             "reason": found.reason,
         }

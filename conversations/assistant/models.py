@@ -6,6 +6,7 @@ from django.conf import settings
 from langchain_core.language_models import BaseChatModel
 
 from conversations.errors import StartRefused
+from conversations.failing import REASONS
 
 from .scripted import ScriptedModel
 
@@ -169,34 +170,11 @@ BY_NAME = [
     ("StateTooBig", "big"),
     ("StateNotPlain", "plain"),
 ]
-WORDS = {
-    "key": "The model's provider refused the API key, or it is missing. Ask the operator to check it.",
-    "quota": "The account at the model's provider has no credit left. Ask the operator to top it up.",
-    "model": "The model's provider does not know this model. Ask the operator to check CHAT_MODEL.",
-    "rate": "The model's provider is busy with too many requests. Wait a minute, then send it again.",
-    "slow": "The model took too long to answer. Send it again, or ask for something shorter.",
-    "connect": "The model cannot be reached, or the connection broke off. Send it again in a moment; "
-    "if it stays so, tell the operator.",
-    "trouble": "The model's provider has trouble of its own. Send it again in a moment.",
-    "long": "The conversation is too long for the model. Send something shorter, or start a new conversation.",
-    "empty": "The model gave an empty answer. Send it again, or put it in other words.",
-    "steps": "The answer took too many steps and was stopped. Ask for something smaller.",
-    "silent": "The assistant's graph came to its end without an answer. Send it again; "
-    "if it stays so, tell the operator, who can check CHAT_GRAPH.",
-    "answer": "The answer was longer than 128 KiB; its beginning is kept. Ask for something shorter.",
-    "poisoned": "The conversation's stored state could not be read and was set aside. "
-    "Send it again: the assistant goes on from what was said.",
-    "big": "The assistant's graph wanted to keep too much at once. Ask for something smaller; "
-    "if it stays so, tell the operator, who can check CHAT_GRAPH.",
-    "plain": "The assistant's graph keeps what cannot be stored. Tell the operator, who can check CHAT_GRAPH.",
-    "scripted": "The model failed, as /fail asked it to. Send another message to go on.",
-    "other": "The answer failed for a reason of the server's own. Send it again; if it stays so, tell the operator.",
-}
 
 
 def explain(error: BaseException) -> str:
     """Return what a person can do about a failed answer. Never any text of the error itself: it may hold a key."""
-    return WORDS[_reason(error)]
+    return REASONS[_reason(error)]
 
 
 def is_passing(error: BaseException) -> bool:

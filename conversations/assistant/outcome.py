@@ -8,6 +8,8 @@ import orjson
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.types import Interrupt
 
+from conversations.failing import REASONS
+
 from .answer import ANSWER_BYTES, Limit
 from .given import Given
 from .models import AnswerTooLong, EmptyAnswer, NoAnswer, explain
@@ -114,7 +116,7 @@ def waiting(values: dict[str, Any], interrupts: Sequence[Interrupt]) -> Outcome:
     asked = [{"id": each.id, "value": each.value} for each in interrupts]
     title = str(values.get("title", ""))
     if len(orjson.dumps(asked)) > ANSWER_BYTES:  # what tells of it must fit a frame
-        return Outcome("failed", error="What should be decided is too large to be shown. Ask for less.", title=title)
+        return Outcome("failed", error=REASONS["question"], title=title)
     return Outcome("waiting", interrupts=asked, title=title)
 
 
@@ -122,4 +124,4 @@ def ended(values: dict[str, Any]) -> Outcome:
     """The turn-end was written, but its finish was not: end it once more in the same way."""
     answer = answer_of(values)
     text = str(answer.text) if answer else ""
-    return Outcome("failed", text=text, error="The answer was broken off before its end. Send it again.")
+    return Outcome("failed", text=text, error=REASONS["ended"])

@@ -147,9 +147,9 @@ export class Client {
     const conversation = this.conversations.get(id);
     const { generation } = conversation;
     const before = conversation.messages[0]?.seq;
-    const { messages, more } = await this.command("get_history", { conversation_id: id, before_seq: before, limit });
+    const older = await this.command("get_history", { conversation_id: id, before_seq: before, limit });
     if (conversation.generation !== generation) return;
-    conversation.prepend(messages, more);
+    conversation.prepend(older);
     this.#parts.onChange("conversation", id);
   }
 

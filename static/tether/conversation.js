@@ -10,6 +10,24 @@ import { cursorOf, relation } from "./protocol.js";
 // Entries that a reader sees as one quiet line between the messages.
 const NOTICES = new Set(["history.cleared", "topic.switched", "member.joined", "member.left", "turn.answered"]);
 
+/** Return the line that a reader sees for an entry between the messages, or null. */
+function noticeOf({ event, seq, at, data: given }) {
+  const data = given ?? {};
+  if (NOTICES.has(event)) return { kind: event, seq, at, data };
+  if (event !== "turn.finished") return null;
+  if (data.status === "failed") return { kind: "turn.failed", seq, at, data };
+  // What was written of it stands there as a message that says so itself.
+  return data.status === "cancelled" && !data.message_id ? { kind: "turn.cancelled", seq, at, data } : null;
+}
+
+const noticesOf = (entries) => (entries ?? []).map(noticeOf).filter(Boolean);
+
+/** Return both, by seq, each once. */
+function joined(older, known) {
+  const seqs = new Set(known.map(({ seq }) => seq));
+  return [...older.filter(({ seq }) => !seqs.has(seq)), ...known].sort((a, b) => a.seq - b.seq);
+}
+
 export const isReplaced = ({ superseded_by: by }) => by !== undefined && by !== null;
 
 export class Conversation {
@@ -30,10 +48,11 @@ export class Conversation {
   generation = 0; // counts what makes older answers of the server worthless
   #finished = new Set();
 
-  /** start: what the page was painted with: {title, topic, members, cursor, messages, more}. */
-  constructor(id, start = {}) {
+  /** start: what the page was painted with: {title, topic, members, cursor, messages, entries, more}. */
+  constructor(id, { entries, ...start } = {}) {
     this.id = id;
     Object.assign(this, start);
+    this.notices = noticesOf(entries);
     this.#meet(this.members);
   }
 
@@ -59,11 +78,10 @@ export class Conversation {
     this.live = false;
   }
 
-  /** Put older messages, as `get_history` brought them, before those that are here. */
-  prepend(messages, more) {
-    const known = new Set(this.messages.map((message) => message.seq));
-    const older = messages.filter((message) => !known.has(message.seq));
-    this.messages = [...older, ...this.messages].sort((a, b) => a.seq - b.seq);
+  /** Put older messages, and what stands between them, before those that are here, as `get_history` brought them. */
+  prepend({ messages, entries, more }) {
+    this.messages = joined(messages, this.messages);
+    this.notices = joined(noticesOf(entries), this.notices);
     this.more = more;
   }
 
@@ -75,7 +93,7 @@ export class Conversation {
     return [...said, ...this.notices, ...this.#unanswered()].sort((a, b) => a.seq - b.seq);
   }
 
-  /** A snapshot does not say how a turn ended; a question at the end that nothing answers was given up. */
+  /** A server of before may not say how a turn ended; a question at the end that nothing answers was given up. */
   #unanswered() {
     const last = this.messages.at(-1);
     if (!this.live || this.turns.size || last?.role !== "user" || !last.turn_id || isReplaced(last)) return [];
@@ -105,7 +123,7 @@ export class Conversation {
     if (how !== "next") return how === "old" ? "ignored" : "gap";
     this.cursor = cursorOf(frame);
     const data = frame.data ?? {};
-    if (NOTICES.has(frame.event)) this.#notice(frame, frame.event);
+    this.notices.push(...noticesOf([frame]));
     this.#kinds[frame.event]?.(data, frame); // kinds of later versions only move the cursor
     return "applied";
   }
@@ -127,12 +145,7 @@ export class Conversation {
       turn.interrupts = turn.interrupts.filter((interrupt) => interrupt.id !== answered);
       if (!turn.interrupts.length) turn.status = "running"; // or soon will be
     },
-    "turn.finished": (data, frame) => {
-      this.#finish(data.turn_id);
-      if (data.status === "failed") this.#notice(frame, "turn.failed");
-      // What was written of it stands there as a message that says so itself.
-      if (data.status === "cancelled" && !data.message_id) this.#notice(frame, "turn.cancelled");
-    },
+    "turn.finished": ({ turn_id: id }) => this.#finish(id),
     "message.superseded": ({ from_seq: from, to_seq: to, by }) => {
       for (const message of this.messages) {
         if (message.seq >= from && message.seq <= to) message.superseded_by ??= by; // the first one stays
@@ -162,10 +175,6 @@ export class Conversation {
   #meet(members) {
     this.members = members;
     for (const { user_id: id, username } of members) if (username) this.names.set(id, username);
-  }
-
-  #notice({ seq, at, data }, kind) {
-    this.notices.push({ kind, seq, at, data: data ?? {} });
   }
 
   #turn(id) {
@@ -221,9 +230,9 @@ export class Conversation {
   }
 
   #snapshot(frame) {
-    const { head, title, topic, members, messages, more, reason } = frame;
+    const { head, title, topic, members, messages, entries, more, reason } = frame;
     this.generation += 1;
-    this.notices = [];
+    this.notices = noticesOf(entries);
     this.deleted = false;
     this.refused = null;
     Object.assign(this, { title, topic, more, reason });

@@ -207,11 +207,35 @@ def test_a_failed_answer_says_why_and_is_tried_again_in_its_place(both):
     for window in both:
         expect(window.page.locator(failed)).to_have_count(1, timeout=PATIENCE_MS)
         expect(window.page.locator(f"{failed} .again")).to_be_enabled(timeout=PATIENCE_MS)
-    second.page.reload()  # with nothing but the messages
+    second.page.reload()
     expect(second.page.locator(f"{failed} .again")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(second.page.locator(failed)).to_contain_text("as /fail asked it to")
     first.say("something else")
     assert second.wait_for_lines(3)[-1] == ("assistant", "echo: something else")
     expect(second.page.locator(f"{failed} .again")).to_have_count(0)
+
+
+def test_what_stood_between_the_messages_stands_there_after_a_reload_painted_before_any_script_runs(both, browsers):
+    first, second = both
+    first.choose("topic")
+    first.confirm("Tea")
+    first.say("/approve cake")
+    first.page.locator("#writing .approve").click()
+    first.wait_for_lines(2)
+    first.say("/fail")
+    notices = "#lines .notice"
+    expect(first.page.locator(notices)).to_have_count(3, timeout=PATIENCE_MS)
+    read = "all => all.map(line => line.firstChild.data.trim())"
+    seen = first.page.locator(notices).evaluate_all(read)
+    assert seen[:2] == ["Topic: Tea", "Approved."]
+    assert seen[2].startswith("No answer: The model failed, as /fail asked it to.")
+    second.page.reload()
+    second.wait_for_state("live")
+    expect(second.page.locator(f"{notices} .again")).to_be_enabled(timeout=PATIENCE_MS)
+    assert second.page.locator(notices).evaluate_all(read) == seen
+    plain = browsers.signed_in(locale="zh-CN", java_script_enabled=False).new_page()
+    expect_archived(plain, first.page.url, "模型按 /fail 的要求失败了")
+    assert plain.locator(notices).evaluate_all(read)[:2] == ["话题：Tea", "已批准。"]
 
 
 def test_the_steps_before_an_answer_are_seen_while_they_happen(both):

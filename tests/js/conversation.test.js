@@ -236,8 +236,36 @@ test("title and topic follow the log", () => {
 
 test("older messages go before, once each", () => {
   const conversation = live([message(3, "three"), message(4, "four")]);
-  conversation.prepend([message(2, "two"), message(1, "one"), message(3, "three")], false);
+  const older = [message(2, "two"), message(1, "one"), message(3, "three")];
+  conversation.prepend({ messages: older, more: false });
   assert.deepEqual(texts(conversation), ["one", "two", "three", "four"]);
+});
+
+test("what stands between the messages comes with a snapshot, older messages and the first paint, as it was live", () => {
+  const entries = [
+    event(1, "member.joined", { user_id: "8", username: "ann" }),
+    event(3, "turn.answered", { turn_id: T, interrupt_id: "i1", value: true }),
+    finished(5, { status: "failed", error: "The model is away." }),
+    finished(6, { status: "cancelled" }),
+    finished(7, { status: "cancelled", message_id: "m" }),
+    finished(8),
+    event(9, "topic.switched", { topic: "tea" }),
+  ];
+  const followed = live();
+  for (const seq of [1, 2, 3, 4, 5, 6, 7, 8, 9]) {
+    followed.apply(entries.find((entry) => entry.seq === seq) ?? event(seq, "unknown", {}));
+  }
+  const told = new Conversation(C);
+  told.apply(snapshot({ head: cursor(9), entries: entries.slice(2) }));
+  told.prepend({ messages: [], entries: entries.slice(0, 3), more: false });
+  const painted = new Conversation(C, { cursor: cursor(9), entries });
+  const kinds = ["member.joined", "turn.answered", "turn.failed", "turn.cancelled", "topic.switched"];
+  assert.deepEqual(
+    followed.lines().map(({ kind }) => kind),
+    kinds,
+  );
+  assert.deepEqual(told.lines(), followed.lines());
+  assert.deepEqual(painted.lines(), followed.lines());
 });
 
 const waiting = (seq, ...ids) =>

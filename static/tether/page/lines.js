@@ -33,8 +33,8 @@ function showTime(element, at) {
 /** again: what to do when the reader wants to try once more, or null. */
 export function showNotice(element, { kind, data }, again) {
   element.dataset.kind = kind;
-  const words = say(noticeKey(kind, data), { username: data.user_id, ...data });
-  if (element.words !== words) element.replaceChildren((element.words = words));
+  const words = say(noticeKey(kind, data), { username: data.user_id, ...data, error: say(data.error ?? "") });
+  if (element.firstChild?.data !== words) element.replaceChildren(words);
   let button = find("button", element);
   if (!again) return button?.remove();
   if (!button) element.append((button = clone("again")));
