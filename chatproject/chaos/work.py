@@ -30,9 +30,9 @@ class Question:
     asked_at: float
     turn_id: str = ""
     status: str = ""
-    error: str = ""
     finals: list[str] = field(default_factory=list)
     attempts: int = 0
+    error: str = ""
 
 
 class Watcher(Client):
