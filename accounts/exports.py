@@ -12,6 +12,8 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from conversations import log
+from conversations.audit import journal
+from conversations.audit.entry import Action
 from conversations.errors import TetherError, Unauthenticated
 from conversations.exporting import SUFFIX, Format, export_conversation, export_everything
 from conversations.threads import in_database
@@ -29,7 +31,7 @@ async def conversation(request: HttpRequest, conversation_id: UUID) -> HttpRespo
         await log.check_member(str(conversation_id), user_id)
         return export_conversation(user_id, str(conversation_id), file_format, zone)
 
-    return await _answer(request, parts, f"tether-{conversation_id}")
+    return await _answer(request, parts, f"tether-{conversation_id}", conversation_id)
 
 
 @require_GET
@@ -42,15 +44,16 @@ async def everything(request: HttpRequest) -> HttpResponseBase:
     return await _answer(request, parts, "tether")
 
 
-async def _answer(request: HttpRequest, parts: Any, name: str) -> HttpResponseBase:
+async def _answer(request: HttpRequest, parts: Any, name: str, conversation_id: UUID | None = None) -> HttpResponseBase:
     file_format = request.GET.get("format", "json")
     if file_format not in get_args(Format):
         return HttpResponse("format is json or markdown\n", status=400, content_type="text/plain")
     try:
-        user_id = await _who(request)
+        user_id, with_what = await _who(request)
         if wait_seconds := await limits.take(user_id, "commands"):
             return _refusal(429, "Too many at once; wait a moment.", retry_after=wait_seconds)
         content = await parts(user_id, file_format, timezone.get_current_timezone())
+        await in_database(_record, user_id, conversation_id, {"format": file_format, **with_what})
     except TetherError as error:
         return _refusal(STATUS.get(error.code, 500), error.message, retry_after=error.retry_after)
     suffix, content_type = SUFFIX[file_format]
@@ -60,19 +63,27 @@ async def _answer(request: HttpRequest, parts: Any, name: str) -> HttpResponseBa
     return response
 
 
-async def _who(request: HttpRequest) -> str:
-    """Return the user's id: of the bearer token where there is a header, else of the login. Raises Unauthenticated."""
+def _record(user_id: str, conversation_id: UUID | None, facts: dict[str, str]) -> None:
+    subject = f"conversation:{conversation_id}" if conversation_id else journal.person(user_id)
+    journal.record(Action.EXPORTED, actor=user_id, subject=subject, **facts)
+
+
+async def _who(request: HttpRequest) -> tuple[str, dict[str, str]]:
+    """Return the user's id, and with which token they came.
+
+    Of the bearer token where there is a header, else of the login. Raises Unauthenticated.
+    """
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if not scheme:
         user = await request.auser()
         if user.is_authenticated:
-            return str(user.pk)
+            return str(user.pk), {}
         raise Unauthenticated("Sign in first, or give a token.")
     token = await in_database(find_token, text.strip()) if scheme.lower() == "bearer" else None
     if token is None:
         raise Unauthenticated("This token is not valid, or no longer.")
     await in_database(note_use, token)
-    return str(token.user_id)
+    return str(token.user_id), {"token": str(token.pk)}
 
 
 def _refusal(status: int, message: str, *, retry_after: float | None = None) -> HttpResponse:

@@ -8,7 +8,6 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .devices import revoke_device
@@ -18,6 +17,7 @@ from .inspection import (
 )
 from .inspection.base import AuditedAdmin, BigTableAdmin
 from .models import Device, Share, Token, User
+from .sharing import end_share
 from .tokens import digest_of, new_token_text, revoke_token
 
 
@@ -118,8 +118,7 @@ class ShareAdmin(BigTableAdmin):
     @admin.action(description=_("Revoke selected links"), permissions=["change"])
     def revoke_shares(self, request: HttpRequest, queryset: QuerySet[Share]) -> None:
         for share in queryset.filter(revoked_at=None):
-            share.revoked_at = timezone.now()
-            share.save(update_fields=["revoked_at"])
+            end_share(share)
             self.log_change(request, share, "revoked")
 
 

@@ -20,6 +20,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from . import erasing, keys, memberships, store
+from .audit import journal
+from .audit.entry import Action
 from .errors import Forbidden
 from .faults import point
 from .models import Conversation, Device, Member, Token, User
@@ -41,6 +43,7 @@ def begin_erasing(user: User) -> None:
     user.is_active, user.erasing_since = False, timezone.now()
     user.set_unusable_password()
     user.save()
+    journal.record(Action.ERASING_ASKED, subject=journal.person(user.pk))
 
 
 class PeopleEraser:

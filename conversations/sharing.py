@@ -8,12 +8,15 @@ from base64 import urlsafe_b64encode
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from . import log
 from .archive_base import superseded_ranges
+from .audit import journal
+from .audit.entry import Action
 from .errors import Forbidden, TooLarge
 from .events import time_text
 from .memberships import check_owner
@@ -45,6 +48,7 @@ async def create_share(*, user_id: str, conversation_id: str, share_id: str) -> 
     await in_database(_create, conversation_id, UUID(share_id), user_id, brief.head.seq)
 
 
+@transaction.atomic
 def _create(conversation_id: str, share_id: UUID, user_id: str, seq: int) -> None:
     if Share.objects.filter(pk=share_id).exists():
         return
@@ -53,6 +57,7 @@ def _create(conversation_id: str, share_id: UUID, user_id: str, seq: int) -> Non
     digest = digest_of(_token(share_id))
     made_by = int(user_id)
     Share.objects.create(id=share_id, conversation_id=conversation_id, made_by_id=made_by, seq=seq, digest=digest)
+    journal.record(Action.SHARE_MADE, actor=user_id, subject=f"share:{share_id}", conversation=conversation_id)
 
 
 async def list_shares(*, user_id: str, conversation_id: str) -> list[dict[str, Any]]:
@@ -77,15 +82,25 @@ def _list(conversation_id: str) -> list[dict[str, Any]]:
 async def revoke_share(*, user_id: str, conversation_id: str, share_id: str) -> None:
     """Take a link back, at once and for good. Raises Forbidden, also where there is no such link, Unavailable."""
     await check_owner(conversation_id, user_id)
-    found = await in_database(_revoke, conversation_id, UUID(share_id))
+    found = await in_database(_revoke, conversation_id, UUID(share_id), user_id)
     if not found:
         raise Forbidden("This link does not exist, or is not yours.")
 
 
-def _revoke(conversation_id: str, share_id: UUID) -> int:
-    share = Share.objects.filter(pk=share_id, conversation_id=conversation_id)
-    share.filter(revoked_at=None).update(revoked_at=timezone.now())
-    return share.count()
+def _revoke(conversation_id: str, share_id: UUID, user_id: str) -> bool:
+    share = Share.objects.filter(pk=share_id, conversation_id=conversation_id).first()
+    if share is not None:
+        end_share(share, actor=user_id)
+    return share is not None
+
+
+@transaction.atomic
+def end_share(share: Share, *, actor: str | None = None) -> None:
+    """Let the link show nothing from now on, on record; whoever acts just now did it, unless a user's id is given."""
+    working = Share.objects.filter(pk=share.pk, revoked_at=None)
+    if working.update(revoked_at=timezone.now()):
+        about = str(share.conversation_id)
+        journal.record(Action.SHARE_REVOKED, actor=actor, subject=f"share:{share.pk}", conversation=about)
 
 
 def read_shared(token: str, *, after: int) -> Transcript | None:

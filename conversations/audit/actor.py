@@ -24,6 +24,11 @@ def acting_user_id() -> str:
     return str(user.pk) if user is not None and user.is_authenticated else ""
 
 
+def acting_in_request() -> bool:
+    """Whether a page is being answered, by whomever it was asked; false for commands and for the server itself."""
+    return _request.get() is not None
+
+
 def acting_address() -> str:
     request = _request.get()
     return str(request.META.get("REMOTE_ADDR") or "") if request is not None else ""

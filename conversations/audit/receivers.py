@@ -1,4 +1,4 @@
-"""Records what Django's signals tell: sign-ins, tokens, devices, deleted accounts, and what is done in the admin.
+"""Records what Django's signals tell: sign-ins, passwords, tokens, devices, accounts that end, and the admin's acts.
 
 `QuerySet.update()` and `bulk_create()` send no signal; whoever uses them records by themselves.
 """
@@ -15,7 +15,7 @@ from django.http import HttpRequest
 
 from .. import models
 from . import journal
-from .actor import acting_address, acting_user_id
+from .actor import acting_address, acting_in_request, acting_user_id
 from .entry import Action
 from .pseudonyms import pseudonym
 
@@ -27,6 +27,7 @@ def connect_receivers() -> None:
     user_logged_in.connect(_signed_in, dispatch_uid="tether.audit.in")
     user_logged_out.connect(_signed_out, dispatch_uid="tether.audit.out")
     user_login_failed.connect(_failed, dispatch_uid="tether.audit.failed")
+    post_save.connect(_password_saved, sender=models.User, dispatch_uid="tether.audit.password")
     post_save.connect(_token_saved, sender=models.Token, dispatch_uid="tether.audit.token")
     post_save.connect(_device_saved, sender=models.Device, dispatch_uid="tether.audit.device")
     post_delete.connect(_token_deleted, sender=models.Token, dispatch_uid="tether.audit.token.deleted")
@@ -34,26 +35,42 @@ def connect_receivers() -> None:
     post_save.connect(_admin_logged, sender=LogEntry, dispatch_uid="tether.audit.admin")
 
 
-def _address(request: HttpRequest | None) -> dict[str, str]:
+def address_facts(request: HttpRequest | None = None) -> dict[str, str]:
+    """Return whence the request comes, or that which is being answered, as a fact; nothing where there is none."""
     found = str(request.META.get("REMOTE_ADDR") or "") if request is not None else acting_address()
     return {"address": pseudonym("address", found)} if found else {}
 
 
 def _signed_in(sender: Any, request: HttpRequest | None, user: Any, **_: Any) -> None:
-    journal.record(Action.SIGNED_IN, actor=str(user.pk), **_address(request))
+    journal.record(Action.SIGNED_IN, actor=str(user.pk), **address_facts(request))
 
 
 def _signed_out(sender: Any, request: HttpRequest | None, user: Any, **_: Any) -> None:
     if user is not None:
-        journal.record(Action.SIGNED_OUT, actor=str(user.pk), **_address(request))
+        journal.record(Action.SIGNED_OUT, actor=str(user.pk), **address_facts(request))
 
 
 def _failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
     """Checking a password takes so long that nobody floods the journal this way."""
     typed = next((str(value) for name, value in credentials.items() if name in ("username", "email", "login")), "")
     known = get_user_model()._default_manager.filter(username=typed).values_list("pk", flat=True).first()
-    facts = _address(request) | ({} if known else {"typed": pseudonym("name", typed)})
+    facts = address_facts(request) | ({} if known else {"typed": pseudonym("name", typed)})
     journal.record(Action.SIGN_IN_FAILED, subject=journal.person(known) if known else "", **facts)
+
+
+def _password_saved(sender: type[Model], instance: models.User, created: bool, **more: Any) -> None:
+    """By whatever way: pages, the admin, a command, a shell.
+
+    Django holds the new password until its hash is saved; a hash that is only made anew at a sign-in has none.
+    """
+    if created or more.get("raw") or getattr(instance, "_password", None) is None:
+        return
+    actor = acting_user_id()
+    if actor == str(instance.pk):
+        action = Action.PASSWORD_CHANGED
+    else:
+        action = Action.PASSWORD_RESET if acting_in_request() and not actor else Action.PASSWORD_SET
+    journal.record(action, actor=actor, subject=journal.person(instance.pk), **address_facts())
 
 
 def _is_revoking(instance: Any, update_fields: Iterable[str] | None) -> bool:
