@@ -22,7 +22,14 @@ def message_text(message: dict[str, Any], zone: tzinfo) -> str:
     head = f"**{_plain(_who(message))}** · {at:%Y-%m-%d %H:%M}"
     marks = _marks(message)
     quoted = "\n".join(f"> {line}".rstrip() for line in message["content"].splitlines())
-    return f"{head}{f' · *{marks}*' if marks else ''}\n\n{quoted or '>'}\n\n"
+    return f"{head}{f' · *{marks}*' if marks else ''}\n\n{quoted or '>'}\n\n{_rating(message)}"
+
+
+def _rating(message: dict[str, Any]) -> str:
+    words = {"up": _("You found this good."), "down": _("You found this bad.")}
+    said = words.get(message.get("rating", ""), "")
+    comment = _plain(" ".join(message.get("comment", "").split()))
+    return f"*{said}* {comment}".rstrip() + "\n\n" if said else ""
 
 
 def conversation_end() -> str:

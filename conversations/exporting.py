@@ -2,7 +2,7 @@
 
 Nothing holds more than a page, whatever the length. Each page asks the log for membership anew, so an export ends
 where somebody is removed while it runs, as a whole file that says so. What an answer or an edit has taken the place
-of is there too, and marked.
+of is there too, and marked. What whoever exports thinks of an answer stands beside it; what others think does not.
 """
 
 import contextlib
@@ -17,7 +17,8 @@ from .errors import Forbidden
 from .events import now_text
 from .export_markdown import conversation_end, conversation_head, message_text
 from .models import Conversation, Member, User
-from .threads import mapped_errors
+from .ratings import ratings_of
+from .threads import in_database, mapped_errors
 
 Format = Literal["json", "markdown"]
 SUFFIX: dict[str, tuple[str, str]] = {
@@ -125,7 +126,10 @@ async def _pages(user_id: str, conversation_id: str, head: int) -> AsyncIterator
         found = await _window(user_id, conversation_id, low, min(low + PAGE, head))
         if found:
             names = await people.names({each["author"] for each in found if each["role"] == "user"})
+            answers = [each["message_id"] for each in found if each["role"] == "assistant"]
+            rated = await in_database(ratings_of, user_id, answers) if answers else {}
             for message in found:
+                message |= rated.get(message["message_id"], {})
                 if message["role"] == "user":
                     message["author_name"] = names.get(message["author"], "")
             yield found

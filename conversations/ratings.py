@@ -44,6 +44,13 @@ async def list_ratings(*, user_id: str, conversation_id: str) -> list[dict[str, 
     return await in_database(_list, user_id, conversation_id)
 
 
+def ratings_of(user_id: str, message_ids: list[str]) -> dict[str, dict[str, str]]:
+    """Return what the user thinks of these messages: message id -> {"rating", "comment"}. Synchronous."""
+    mine = Rating.objects.filter(user_id=user_id, message_id__in=message_ids)
+    rows = mine.values_list("message_id", "rating", "comment")
+    return {str(message_id): {"rating": rating, "comment": comment} for message_id, rating, comment in rows}
+
+
 def _list(user_id: str, conversation_id: str) -> list[dict[str, Any]]:
     mine = Rating.objects.filter(user_id=user_id, conversation_id=conversation_id).order_by("-seq")
     return [

@@ -14,6 +14,7 @@ from conversations.models import User
 from conversations.tokens import create_token
 from tests.archive_kit import archive_all, finish_turn, new_talk, redis, say, start_turn
 from tests.asking_kit import Asking
+from tests.contract.test_memberships import invite, new_person
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -56,6 +57,22 @@ async def test_the_command_names_an_address_that_the_same_token_opens(talk):
     assert answer["Content-Type"] == "application/json"
     assert "attachment" in answer["Content-Disposition"]
     assert "no-store" in answer["Cache-Control"]
+
+
+async def test_what_one_thinks_of_an_answer_is_in_ones_own_file_alone(talk):
+    await say(talk, respond=True)
+    await finish_turn(await start_turn(talk), "fine")
+    [answer] = [m for m in orjson.loads((await exported(talk))[1])["messages"] if m["role"] == "assistant"]
+    await Asking(talk).ask("rate", seq=answer["seq"], rating="up", comment="just *so*,\n# thanks")
+    await archive_all()
+    guest = await invite(talk, await new_person())
+    rated = [m for m in orjson.loads((await exported(talk))[1])["messages"] if "rating" in m]
+    assert rated == [answer | {"rating": "up", "comment": "just *so*,\n# thanks"}]
+    text = (await exported(talk, "markdown"))[1].decode()
+    assert "> fine\n\n*You found this good.* just \\*so\\*, \\# thanks\n\n" in text
+    assert b"rating" not in (await exported(guest))[1]
+    await Asking(talk).ask("rate", seq=answer["seq"], rating="")
+    assert b"rating" not in (await exported(talk))[1]
 
 
 async def test_a_login_opens_it_too(talk):
