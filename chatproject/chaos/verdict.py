@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chatproject.demo.ledger import Report, judge
+from conversations.runner import LAPSED, MOST_LAPSES
 
 from .faults import Faults
 from .plan import KINDS
@@ -31,6 +32,7 @@ class Verdict:
     missing_kinds: list[str] = field(default_factory=list)
     turns: int = 0
     attempts: int = 0
+    given_up: int = 0  # as the contract asks: their node was lost three times without a new piece
 
     @property
     def passed(self) -> bool:
@@ -43,6 +45,7 @@ class Verdict:
             "faults": self.faults,
             "turns": self.turns,
             "attempts": self.attempts,
+            "given_up": self.given_up,
             "missing": self.missing_kinds,
             "next_piece_seconds": {kind: percentiles(waits) for kind, waits in self.waits.items()},
             "details": self.details[:200],
@@ -79,7 +82,12 @@ def make_verdict(work: Work, faults: Faults, steps: Path, kinds: tuple[str, ...]
         [kind for kind in kinds if not faults.counts[kind]],
         len(questions),
         sum(question.attempts for question in questions),
+        sum(_is_given_up(question) for question in questions),
     )
+
+
+def _is_given_up(question: Question) -> bool:
+    return question.status == "failed" and question.error == LAPSED and question.attempts > MOST_LAPSES
 
 
 def _judge_devices(reports: list[Report], counts: Counter[str], details: list[str]) -> None:
@@ -104,6 +112,8 @@ def _judge_answer(question: Question, counts: Counter[str], details: list[str]) 
     if not question.status:
         counts["stuck"] += 1
         details.append(f"stuck: {where}")
+    elif _is_given_up(question):
+        details.append(f"given up, as it must be: {where}")
     elif question.status != "done":
         counts["failed"] += 1
         details.append(f"{question.status}: {where}: {question.error}")
@@ -129,7 +139,7 @@ def _judge_steps(question: Question, steps: Path, counts: Counter[str], details:
 def table(verdict: Verdict) -> str:
     """Return what people read."""
     lines = ["faults     " + "  ".join(f"{kind} {count}" for kind, count in verdict.faults.items())]
-    lines.append(f"turns      {verdict.turns} in {verdict.attempts} attempts")
+    lines.append(f"turns      {verdict.turns} in {verdict.attempts} attempts, {verdict.given_up} given up")
     lines.append("wrong      " + "  ".join(f"{name} {count}" for name, count in verdict.counts.items()))
     for kind, waits in verdict.waits.items():
         told = percentiles(waits)

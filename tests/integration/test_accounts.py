@@ -291,7 +291,7 @@ def prefer(browser, **changes):
 def test_language_and_theme_hold_from_the_next_page_on_the_chat_too(browser):
     prefer(browser, language="zh-hans", theme="dark", time_zone="Asia/Shanghai")
     page = browser.get("/", headers={"accept-language": "en"}).content.decode()
-    assert re.search(r'<html lang="zh-hans"\s+data-theme="dark">', page)
+    assert re.search(r'<html lang="zh-hans"\s+data-theme="dark"\s+data-time-zone="Asia/Shanghai">', page)
     assert "新会话" in page
     prefer(browser)
     page = browser.get("/").content.decode()
