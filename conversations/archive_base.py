@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 from django.db.models import QuerySet
 
-from .events import Position, title_of
+from .events import Position
+from .gist import title_of
 from .models import Conversation, Event, Member, Message, Turn
 from .superseding import Range
 

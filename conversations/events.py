@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import orjson
 
 NO_CHAIN = "0" * 16
-PREVIEW_CHARACTERS = 120
-TITLE_CHARACTERS = 60
 
 
 class Position(NamedTuple):
@@ -71,11 +69,3 @@ def message_item(seq: int, body: bytes) -> dict[str, Any]:
     """Return a `message` entry as `snapshot` and `history` show it."""
     entry = orjson.loads(body)
     return {"seq": seq, "at": entry["at"], **entry["data"]}
-
-
-def preview_of(content: str) -> str:
-    return " ".join(content[: PREVIEW_CHARACTERS * 2].split())[:PREVIEW_CHARACTERS]
-
-
-def title_of(content: str) -> str:
-    return preview_of(content)[:TITLE_CHARACTERS]

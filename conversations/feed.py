@@ -109,6 +109,7 @@ async def tell_updated(conversation_id: str) -> bool:
             "title": brief.title,
             "preview": brief.preview,
             "unread": brief.unread.get(user_id, 0),
+            "read_seq": brief.read.get(user_id, 0),
         }
         done &= await push(user_id, "conversation.updated", data, head=brief.head.seq)
     return done

@@ -45,6 +45,7 @@ def _item(seat: Member) -> dict[str, Any]:
         "pinned": seat.pinned,
         "role": seat.role,
         "unread": 0,
+        "read_seq": seat.read_seq,
     }
 
 

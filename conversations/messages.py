@@ -9,8 +9,9 @@ import orjson
 
 from . import keys, log, people, restoring, store
 from .errors import TetherError
-from .events import TITLE_CHARACTERS, encode_body, preview_of
+from .events import encode_body
 from .feed import teller
+from .gist import preview_of, title_of
 from .log import Appended, Draft
 from .models import Event
 from .threads import mapped_errors
@@ -70,7 +71,7 @@ def draft_message(
         turn_id=turn_id,
         body=encode_body("message", data),
         preview=preview,
-        title=preview[:TITLE_CHARACTERS],
+        title=title_of(content),
         if_seq=if_seq,
         retry=retry,
     )

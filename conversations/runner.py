@@ -18,10 +18,11 @@ from .assistant.outcome import Drained, Job, Outcome
 from .assistant.service import Assistant
 from .contact import Contact
 from .errors import Fenced, Forbidden, TurnCancelled, Unavailable
-from .events import encode_body, preview_of
+from .events import encode_body
 from .failing import REASONS
 from .faults import point
 from .feed import teller
+from .gist import preview_of
 from .messages import find_message, load_transcript
 from .pieces import PieceWriter
 from .turns import Claim, Missed

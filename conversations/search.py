@@ -17,9 +17,10 @@ from . import keys, log
 from .batching import batcher
 from .errors import InvalidMessage
 from .events import message_item
+from .gist import SPACELESS, plain_of
 from .models import Conversation, Member, Message
 from .threads import in_database
-from .words_index import FTS, INDEX, RUN, SPACELESS, TABLE, pairs
+from .words_index import FTS, INDEX, RUN, TABLE, pairs
 
 # A word as the index has it: letters of one kind.
 WORD = re.compile(rf"[{SPACELESS}]+|[^\W_{SPACELESS}]+")
@@ -236,13 +237,18 @@ def _item(hit: Hit, asked: Query) -> dict[str, Any]:
 
 def snippet_of(content: str, asked: Query) -> str:
     """Return the content around the first word found, on one line."""
-    start = max(0, _first_place(content, asked) - BEFORE_WORD_CHARACTERS)
-    shown = " ".join(content[start : start + 2 * SNIPPET_CHARACTERS].split())
+    place = _first_place(content, asked)
+    start = max(0, (place or 0) - BEFORE_WORD_CHARACTERS)
+    part = content[start : start + 2 * SNIPPET_CHARACTERS]
+    shown = plain_of(part)
+    # Where the word is in what is not shown, such as the address of a link, the text stands as it is.
+    if place is not None and _first_place(shown, asked) is None:
+        shown = " ".join(part.split())
     end = "…" if len(shown) > SNIPPET_CHARACTERS or start + 2 * SNIPPET_CHARACTERS < len(content) else ""
     return ("…" if start else "") + shown[:SNIPPET_CHARACTERS] + end
 
 
-def _first_place(content: str, asked: Query) -> int:
+def _first_place(content: str, asked: Query) -> int | None:
     """Return where the first word of the query stands; of an English one perhaps another form, which begins alike."""
     for run in asked.runs:
         if (at := content.find(run)) >= 0:
@@ -251,4 +257,4 @@ def _first_place(content: str, asked: Query) -> int:
         for length in range(len(word), min(LEAST_PREFIX, len(word)) - 1, -1):
             if found := re.search(rf"(?<![^\W_]){re.escape(word[:length])}", content, re.IGNORECASE):
                 return found.start()
-    return 0
+    return None

@@ -15,8 +15,9 @@ from .announce import tell_entries
 from .assistant.outcome import Source
 from .batching import batcher
 from .errors import Conflict, Forbidden, InvalidMessage, TooLarge
-from .events import Entry, encode_body, now_text, preview_of
+from .events import Entry, encode_body, now_text
 from .feed import teller
+from .gist import preview_of
 from .models import Conversation, Member, Message
 from .superseding import Range, mark, read_ranges
 

@@ -14,10 +14,9 @@ from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .archive_insert import insert_rows
+from .gist import SPACELESS
 from .models import Message
 
-# Kana, ideographs, Hangul.
-SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 RUN = re.compile(f"[{SPACELESS}]+")
 # By these, PostgreSQL would take words for addresses, paths and numbers.
 JOINT = re.compile(r"[^\w\s]|_")

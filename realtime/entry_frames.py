@@ -154,6 +154,7 @@ class ConversationUpdated(AboutConversation):
     title: str
     preview: str = Field(description="how the newest message begins")
     unread: Count
+    read_seq: Count | None = Field(None, description="up to where was read when this was counted")
 
 
 class ConversationRead(AboutConversation):

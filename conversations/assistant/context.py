@@ -15,8 +15,8 @@ SUMMARY_BYTES = 1024
 DIGEST_CHARACTERS = 80
 # Of each message, where a model is told what was said.
 TOLD_CHARACTERS = 2_000
-TITLE_CHARACTERS = 60
 TOPIC_WORDS = 3
+TOPIC_CHARACTERS = 60
 CANCELLED = "cancelled"
 
 SCRIPTS = [
@@ -114,10 +114,6 @@ def _lines(messages: list[BaseMessage], characters: int) -> list[str]:
     return lines
 
 
-def title_of(text: str) -> str:
-    return " ".join(text.split())[:TITLE_CHARACTERS]
-
-
 def describe(text: str, before: dict[str, Any]) -> dict[str, Any]:
     """Return language, tone and intent of the newest message, and the topic, which the first one gives."""
     words = " ".join(text.split())
@@ -141,4 +137,4 @@ def _topic(words: str) -> str:
     """The longest words in their own order; text without spaces gives its beginning."""
     found = re.findall(r"\w{4,20}", words)
     longest = sorted(found, key=len, reverse=True)[:TOPIC_WORDS]
-    return " ".join(word for word in found if word in longest)[:TITLE_CHARACTERS] or words[:20]
+    return " ".join(word for word in found if word in longest)[:TOPIC_CHARACTERS] or words[:20]

@@ -18,6 +18,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Send
 from typing_extensions import TypedDict
 
+from conversations.gist import title_of
 from conversations.lease import hold_lease
 
 from . import context, prompts, tools
@@ -83,7 +84,7 @@ def take_input(state: State, runtime: Runtime[TurnContext]) -> dict[str, Any]:
     before = state.get("counts") or context.count_before(messages)
     counts = {**before, "user": before["user"] + 1 + given.heard}
     update: dict[str, Any] = {"steps_done": 0, "usage": dict(NO_USAGE), "counts": counts}
-    if title := given.title or ("" if state.get("title") else context.title_of(asked(messages))):
+    if title := given.title or ("" if state.get("title") else title_of(asked(messages))):
         update["title"] = title
     if given.topic:
         update["topic"] = given.topic

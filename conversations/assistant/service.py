@@ -15,6 +15,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
 from conversations.errors import Fenced, Unavailable
+from conversations.gist import title_of
 
 from . import context
 from .answer import Limit
@@ -143,7 +144,7 @@ class Assistant:
             _log_failure(job, error)
             if self.is_ours and is_suspect(error):
                 await self.saver.adiscard(_config(job))
-            title = context.title_of(job.text) if job.seq == 1 else ""
+            title = title_of(job.text) if job.seq == 1 else ""
             said = "".join(run.said)
             return Outcome("failed", text=said, error=explain(error), title=title, usage=used(run.values))
         finally:

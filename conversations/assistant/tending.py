@@ -14,8 +14,9 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from conversations import log
 from conversations.batching import batcher
 from conversations.feed import teller
+from conversations.gist import title_of
 
-from . import context, keys, prompts
+from . import keys, prompts
 from .asking import ask
 from .fence import ttl_ms
 from .models import Models
@@ -79,7 +80,7 @@ class Tender:
     async def _write_title(self, job: Job, model: str, state: dict[str, Any]) -> None:
         said = prompts.title_prompt(list(state["messages"])[-4:])
         answer = await ask(self._models.chain(model), lambda _: said)
-        title = context.title_of(answer.message.text.strip().strip('"“”«»「」').rstrip("."))
+        title = title_of(answer.message.text.strip().strip('"“”«»「」').rstrip("."))
         if title and await self._store("retitle", job, [title]):
             teller.note(job.conversation_id)
 

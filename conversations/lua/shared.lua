@@ -136,7 +136,7 @@ local function end_cancelled(at, conversation_id, turn_id, by, now)
       .. '"author":"assistant","content":%s,"turn_id":"%s","status":"cancelled"}}', by.at_text, by.message_id,
       string.gsub(cjson.encode(text), '\\/', '/'), turn_id) -- an escaped slash is twice as long
     about = string.format(',"message_id":"%s"', by.message_id)
-    -- As events.py makes previews: 120 characters, white space as single spaces.
+    -- As gist.py makes previews, but for Markdown: 120 characters, white space as single spaces.
     local words, count = string.sub(text, 1, 960), 0
     if #words < #text then words = string.gsub(words, '[\194-\244][\128-\191]*$', '') end -- maybe cut apart
     words = string.gsub(string.gsub(words, '^%s+', ''), '%s+', ' ')

@@ -101,6 +101,11 @@ export class Conversation {
     return told ? [] : [{ kind: "turn.failed", seq: last.seq + 0.5, data: {} }];
   }
 
+  /** Does something stand here that this user, who has read up to a seq, has not read? */
+  isUnread(userId, readSeq) {
+    return this.messages.findLast(({ author }) => String(author) !== String(userId))?.seq > readSeq;
+  }
+
   /** May this user stop the turn and answer its questions? Where we do not know, the server will say. */
   mayControl(turnId, userId) {
     const asked = this.messages.find((message) => message.turn_id === turnId && message.role === "user");

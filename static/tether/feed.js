@@ -11,7 +11,7 @@ const HELD_BACK = 1000;
 
 export class Feed {
   cursor = null;
-  items = new Map(); // conversation_id -> {conversation_id, title, preview, unread, head, pinned, rank}
+  items = new Map(); // conversation_id -> {conversation_id, title, preview, unread, read_seq, head, pinned, rank}
   ratings = new Map(); // message_id -> "up", "down" or "", as far as they were asked for
   more = false;
   mark = null; // what to ask for the next page by
@@ -85,7 +85,7 @@ export class Feed {
 
   #kinds = {
     "conversation.created": (data) => this.#put(data.conversation_id, data),
-    "conversation.updated": (data) => this.#put(data.conversation_id, data),
+    "conversation.updated": (data) => this.#updated(data),
     "conversation.unarchived": (data) => this.#bringBack(data.conversation_id),
     "conversation.restored": (data) => this.#bringBack(data.conversation_id),
     "conversation.archived": (data) => this.#hide(data.conversation_id),
@@ -98,11 +98,25 @@ export class Feed {
       this.ratings.set(id, rating);
       return "applied";
     },
-    "conversation.read": ({ conversation_id: id, seq }) => {
-      const all = seq >= (this.items.get(id)?.head?.seq ?? 0);
-      return all ? this.#change(id, { unread: 0 }) : "applied";
-    },
+    "conversation.read": ({ conversation_id: id, seq }) => this.wasRead(id, seq),
   };
+
+  /** The reader has read up to here, on this device or another. */
+  wasRead(id, seq) {
+    const { head, read_seq: before } = this.items.get(id) ?? {};
+    const all = seq >= (head?.seq ?? 0);
+    return this.#change(id, { read_seq: Math.max(seq, before ?? 0), ...(all && { unread: 0 }) });
+  }
+
+  /** What was counted before the reader had read this far tells nothing, unless nothing came since. */
+  #updated(data) {
+    const { conversation_id: id, head, read_seq: read } = data;
+    const known = this.items.get(id)?.read_seq ?? 0;
+    const isLate = read !== undefined && read !== null && read < known;
+    if (!isLate) return this.#put(id, data);
+    this.#put(id, { ...data, read_seq: known, ...(head.seq <= known && { unread: 0 }) });
+    return head.seq <= known ? "applied" : "gap";
+  }
 
   #put(id, fields) {
     this.#rank += 1;

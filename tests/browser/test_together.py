@@ -86,3 +86,18 @@ def test_an_answer_that_comes_while_nobody_looks_is_unread_in_every_list(both):
     second.wait_for_lines(2)
     for window in both:
         expect(window.page.locator("#items .unread:visible")).to_have_count(0)
+
+
+def test_what_was_read_just_before_one_goes_elsewhere_is_unread_nowhere(both):
+    first, second = both
+    second.begin()
+    first.say("hello")
+    first.wait_for_lines(2)
+    first.begin()  # before the list has heard of the answer
+    for window in both:
+        expect(window.item("hello").locator(".preview")).to_have_text("echo: hello", timeout=20_000)
+        expect(window.page.locator("#items .unread:visible")).to_have_count(0)
+    second.page.reload()
+    second.wait_for_state("live")
+    expect(second.item("hello")).to_be_visible()
+    expect(second.page.locator("#items .unread:visible")).to_have_count(0)

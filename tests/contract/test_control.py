@@ -8,7 +8,8 @@ import pytest
 
 from conversations import control, keys, log, turns
 from conversations.errors import Conflict, Fenced, Forbidden, TooLarge, TurnCancelled
-from conversations.events import encode_body, preview_of
+from conversations.events import encode_body
+from conversations.gist import preview_of
 from conversations.log import Cursor
 from conversations.turns import Claim, Missed
 from tests.archive_kit import (

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from conversations import services, versions
-from conversations.events import Entry, message_item, title_of
+from conversations.events import Entry, message_item
+from conversations.gist import title_of
 from conversations.log import Snapshot
 from tests.archive_kit import Talk, finish_turn, new_talk, say, snapshot_of, start_turn, stream_of
 

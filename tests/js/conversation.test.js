@@ -234,6 +234,15 @@ test("title and topic follow the log", () => {
   assert.deepEqual([conversation.title, conversation.topic], ["Coffee", "beans"]);
 });
 
+test("what others said behind the place one has read is unread", () => {
+  const conversation = live([message(3, "mine", { author: "7" }), message(5, "answer", { author: "assistant" })]);
+  assert.deepEqual(
+    [4, 5].map((seq) => conversation.isUnread("7", seq)),
+    [true, false],
+  );
+  assert.equal(live([message(3, "mine", { author: "7" })]).isUnread("7", 0), false);
+});
+
 test("older messages go before, once each", () => {
   const conversation = live([message(3, "three"), message(4, "four")]);
   const older = [message(2, "two"), message(1, "one"), message(3, "three")];

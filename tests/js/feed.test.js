@@ -70,6 +70,17 @@ test("reading up to the head clears the count of unread, reading less does not",
   assert.equal(feed.items.get(C).unread, 0);
 });
 
+test("what was counted before the reader read further is no news, and asks for a list if something came since", () => {
+  const feed = listed([item(C, { unread: 1, head: cursor(8), read_seq: 7 })]);
+  feed.wasRead(C, 9);
+  const late = { conversation_id: C, title: "Tea", preview: "so", unread: 1, read_seq: 7, head: cursor(9) };
+  assert.equal(feed.apply(entry(5, "updated", late)), "applied");
+  assert.deepEqual([feed.items.get(C).unread, feed.items.get(C).preview], [0, "so"]);
+  assert.equal(feed.apply(entry(6, "updated", { ...late, head: cursor(12) })), "gap");
+  assert.equal(feed.apply(entry(7, "updated", { ...late, unread: 2, read_seq: 9, head: cursor(14) })), "applied");
+  assert.equal(feed.items.get(C).unread, 2);
+});
+
 test("a further page goes below", () => {
   const feed = listed([item(C)]);
   feed.extend({ items: [item(C), item(D, { last_active: "2026-01-01T00:00:00.000Z" })], more: true });

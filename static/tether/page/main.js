@@ -20,6 +20,7 @@ import { learn, say } from "./words.js";
 
 const MOST_OPEN = 8;
 const TYPING_EVERY_MS = 3_000;
+const READ_EVERY_MS = 1_000;
 
 const start = JSON.parse(find("#start").textContent);
 const { home } = document.body.dataset;
@@ -87,6 +88,7 @@ function idIn(path) {
 function go(id, { push = true } = {}) {
   if (over) return;
   if (push && location.pathname !== pathOf(id)) history.pushState(null, "", pathOf(id));
+  if (openId !== id) markRead(open(), { leaves: true });
   openId = id;
   document.body.dataset.open = id ?? "";
   if (id) opened(id);
@@ -208,18 +210,29 @@ function renderFrame(conversation) {
   document.title = `${unread ? `(${unread}) ` : ""}${title ? `${title} · ` : ""}Tether`;
 }
 
-/** What stands at the end of the open page and is looked at has been read. One request at a time is enough. */
-async function markRead(conversation) {
-  const item = client.feed.items.get(openId);
+/**
+ * What stands at the end of the open page and is looked at has been read. The list counts it only later, so we go by
+ * the conversation itself. One request a second is enough, but none is left out when the reader goes elsewhere.
+ */
+async function markRead(conversation, { leaves = false } = {}) {
+  const item = client.feed.items.get(conversation?.id);
   const seen = conversation?.live && thread.atEnd && document.visibilityState === "visible";
-  if (!seen || !item?.unread || reading) return;
+  if (!seen || !item || (reading && !leaves)) return;
+  const { id, cursor: { seq } } = conversation;
+  const read = item.read_seq ?? 0;
+  if (!conversation.isUnread(start.user.id, read) && !(item.unread && seq > read)) return;
   reading = true;
+  client.feed.wasRead(id, seq);
   try {
-    await client.command("mark_read", { conversation_id: openId, seq: conversation.cursor.seq });
+    await client.command("mark_read", { conversation_id: id, seq });
+    setTimeout(() => {
+      reading = false;
+      markRead(open());
+    }, READ_EVERY_MS);
   } catch (error) {
+    reading = false;
     console.error(error);
-  } finally {
-    setTimeout(() => (reading = false), 1000);
+    client.fetchList();
   }
 }
 
@@ -238,12 +251,14 @@ find("#sign-out").addEventListener("submit", async (event) => {
   event.target.submit();
 });
 onSignedOut(() => leave("tab"));
+find("#thread").addEventListener("scroll", () => markRead(open()), { passive: true });
 window.addEventListener("popstate", () => go(idIn(location.pathname), { push: false }));
 window.addEventListener("online", () => client.wentOnline());
 window.addEventListener("offline", () => client.wentOffline());
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible") client.hurry();
-  else drafts.catchUp();
+  if (document.visibilityState !== "visible") return drafts.catchUp();
+  client.hurry();
+  markRead(open());
 });
 window.addEventListener("beforeunload", (event) => {
   if (client.outbox.unacked && !keeper.durable) event.preventDefault();
