@@ -3,12 +3,13 @@
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
-from allauth.mfa.totp.internal.auth import TOTP, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.totp.internal.auth import TOTP
 from django.core.management import call_command
 from django.test import Client
 
 from accounts.sealing import MARK, seal, seal_all, unseal
 from conversations.models import User
+from tests.codes_kit import code_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 PASSWORD = "correct horse battery"
@@ -33,7 +34,7 @@ def answer_to(code):
 
 
 def lets_in(code=None):
-    return answer_to(code or f"{hotp_value(SECRET, next(yield_hotp_counters_from_time())):06}").status_code == 302
+    return answer_to(code or code_of(SECRET)).status_code == 302
 
 
 def kept():
