@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from .address import address_in
 from .agents import name_of_agent
+from .sealing import seal, unseal
 
 UNKNOWN_ADDRESS = "0.0.0.0"  # a name for "none", not bound to
 SITE_NAME = "Tether"
@@ -28,6 +29,12 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class FactorAdapter(DefaultMFAAdapter):
+    def encrypt(self, text: str) -> str:
+        return seal(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return unseal(encrypted_text)
+
     def _get_site_name(self) -> str:
         return SITE_NAME
 

@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -10,5 +11,8 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from .audit import connect_receivers  # models exist only now
+        from .sealing import seal_all
 
         connect_receivers()
+        # Not of ours: Django tells only apps that have models.
+        post_migrate.connect(seal_all, sender=apps.get_app_config("mfa"), dispatch_uid="tether.sealing")

@@ -49,6 +49,8 @@ if not SECRET_KEY:
     if PRODUCTION:
         raise ImproperlyConfigured("SECRET_KEY is missing: set it to a long random text, the same on every node")
     SECRET_KEY = _development_secret()
+# Former ones: what was signed or sealed by them is still read, and nothing new is. Dropped again after `migrate`.
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 # For the pseudonyms and the chain of the audit journal; its own, so that SECRET_KEY can be changed.
 AUDIT_KEY = env.str("AUDIT_KEY", default="") or SECRET_KEY
 

@@ -5,8 +5,9 @@ import re
 from uuid import uuid4
 
 import pytest
-from allauth.mfa.totp.internal.auth import hotp_value, yield_hotp_counters_from_time
 from playwright.sync_api import expect
+
+from tests.codes_kit import code_of
 
 from .conftest import PASSWORD
 from .window import Window
@@ -68,10 +69,6 @@ def account(cluster, chromium):
     yield window
     context.close()
     assert window.complaints == []
-
-
-def code_of(secret):
-    return f"{hotp_value(secret, next(yield_hotp_counters_from_time())):06}"
 
 
 def test_an_account_is_made_asks_for_a_code_and_keeps_language_and_theme(account):

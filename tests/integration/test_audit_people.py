@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import TOTP, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.totp.internal.auth import TOTP
 from allauth.mfa.webauthn.internal.auth import WebAuthn
 from asgiref.sync import sync_to_async
 from django.core import mail
@@ -20,6 +20,7 @@ from conversations.models import Share, User
 from conversations.tokens import create_token
 from tests.archive_kit import new_talk, say
 from tests.asking_kit import Asking
+from tests.codes_kit import code_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 PASSWORD = "correct horse battery"
@@ -59,10 +60,6 @@ def told(*actions):
 
 def newest(action):
     return json.loads(AuditEntry.objects.filter(action=action).latest("seq").facts)
-
-
-def code_of(secret):
-    return f"{hotp_value(secret, next(yield_hotp_counters_from_time())):06}"
 
 
 def link_in(letter):
