@@ -195,7 +195,7 @@ A reader on the same node at {order["per_second"]} messages/s of {order["length"
 
 def _failover(result: Result) -> str:
     rows = []
-    for ending, goal in (("SIGKILL", 8), ("SIGTERM", 1.5)):
+    for ending, goal in (("SIGKILL", 8), ("SIGTERM", 1)):
         runs = [run for run in result["runs"] if run["ending"] == ending]
         waits = sorted(wait for run in runs for wait in run["waits_seconds"])
         whole = sum(run["turns_with_one_whole_answer"] for run in runs)

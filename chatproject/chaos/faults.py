@@ -143,7 +143,8 @@ class Faults:
         self.history.note("mended", number=fault.number)
 
     async def _time(self, fault: Fault, running: dict[str, int], began: float) -> None:
-        """Note how long each of these turns waited for its next new piece, where nothing else was broken."""
+        """Note how long each of these turns waited for its next new piece, at most WENT_ON_SECONDS, where nothing else
+        was broken."""
         if not fault.alone:
             return
         for turn_id, attempt in running.items():
@@ -152,6 +153,11 @@ class Faults:
                 if self.work.is_over(turn_id):
                     break  # its end was under way already
                 await asyncio.sleep(POLL_SECONDS)
-            if at is not None:
-                self.waits[fault.kind].append(at - began)
-                self.history.note("went on", turn=turn_id, after=fault.kind, seconds=round(at - began, 3))
+            if at is None and self.work.is_over(turn_id):
+                continue
+            # One that never went on counts as well: a p99 of those that did would say nothing.
+            waited = WENT_ON_SECONDS if at is None else at - began
+            self.waits[fault.kind].append(waited)
+            self.history.note(
+                "went on" if at else "did not go on", turn=turn_id, after=fault.kind, seconds=round(waited, 3)
+            )

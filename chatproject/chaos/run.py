@@ -89,6 +89,7 @@ async def _run(options: Options, say: Say, history: History, folder: Path, plan:
         say("everything is mended; waiting for the last answers")
         await work.end()
         await work.settle(SETTLE_SECONDS)
+        await work.read_again(SETTLE_SECONDS)
         verdict = make_verdict(work, faults, steps)
         history.note("verdict", **verdict.as_json())
         say(table(verdict))

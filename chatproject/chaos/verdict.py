@@ -8,9 +8,9 @@ from typing import Any
 from chatproject.demo.ledger import Report, judge
 from conversations.runner import LAPSED, MOST_LAPSES
 
-from .faults import Faults
+from .faults import WENT_ON_SECONDS, Faults
 from .plan import KINDS
-from .work import Question, Work
+from .work import Question, Talk, Work
 
 # What a run must bring to be a run, and must not bring to pass.
 WRONG = (
@@ -64,10 +64,17 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 def make_verdict(work: Work, faults: Faults, steps: Path, kinds: tuple[str, ...] = KINDS) -> Verdict:
     """Hold all devices' reports against each other, every answer against its question, every step against its turn.
 
-    ``steps``: a file for each turn, with the numbers of the steps that it has run. ``kinds``: of faults, each needed.
+    ``steps``: two files for each turn, with the numbers of the steps that it has run, and (`.begun`) has begun.
+    ``kinds``: of faults, each needed.
     """
     counts, details = Counter(dict.fromkeys(WRONG, 0)), list(faults.hung)
     counts["hung"] = len(faults.hung)
+    for kind, waits in faults.waits.items():
+        late = sum(seconds >= WENT_ON_SECONDS for seconds in waits)
+        counts["stuck"] += late
+        details += [f"stuck: {late} turns did not go on within {WENT_ON_SECONDS} s of a {kind}"] if late else []
+    for talk in work.talks:
+        _judge_turns(talk, counts, details)
     _judge_devices([device.report() for device in work.devices], counts, details)
     questions = [question for talk in work.talks for question in talk.questions]
     for question in questions:
@@ -100,11 +107,19 @@ def _judge_devices(reports: list[Report], counts: Counter[str], details: list[st
         kind = text.split(": ")[1] if ": " in text else ""
         counts[BREACHES.get(kind, "breaches")] += 1
         details.append(text)
-    sent = sum(report["counts"].get("sent", 0) for report in reports)
-    acked = sum(report["counts"].get("acked", 0) for report in reports)
-    if sent != acked:
-        counts["lost"] += sent - acked
-        details.append(f"lost: {sent} messages were sent and {acked} acked")
+    for report in reports:
+        sent, acked = report["counts"].get("sent", 0), report["counts"].get("acked", 0)
+        if acked < sent:
+            counts["lost"] += sent - acked
+            details.append(f"lost: {report['device_id']} sent {sent} messages, of which {acked} were acked")
+
+
+def _judge_turns(talk: Talk, counts: Counter[str], details: list[str]) -> None:
+    """Each question is one turn: what was asked once and logged twice is answered twice, and each answer looks well."""
+    turns = max(len(device.mirrors[talk.conversation_id].turns) for device in talk.devices)
+    if (more := turns - len(talk.questions)) > 0:
+        counts["doubled"] += more
+        details.append(f"doubled: {turns} turns for {len(talk.questions)} questions in {talk.conversation_id}")
 
 
 def _judge_answer(question: Question, counts: Counter[str], details: list[str]) -> None:
@@ -126,14 +141,29 @@ def _judge_answer(question: Question, counts: Counter[str], details: list[str]) 
 
 
 def _judge_steps(question: Question, steps: Path, counts: Counter[str], details: list[str]) -> None:
-    path = steps / question.turn_id
-    ran = [int(line) for line in path.read_text().split()] if path.exists() else []
+    ran, begun = _numbers(steps / question.turn_id), _numbers(steps / f"{question.turn_id}.begun")
     wanted = list(range(1, int(question.text.split()[1]) + 1))
-    if ran == wanted:
+    again = finished_again(begun)
+    if ran == wanted and not again:
         return
-    counts["re-run"] += len(ran) - len(set(ran))
+    counts["re-run"] += max(len(ran) - len(set(ran)), len(again))
     counts["skipped"] += len(set(wanted) - set(ran))
-    details.append(f"steps of turn {question.turn_id} ({question.text}, attempt {question.attempts}): {ran}")
+    told = f"{ran}, begun {begun}" if again else f"{ran}"
+    details.append(f"steps of turn {question.turn_id} ({question.text}, attempt {question.attempts}): {told}")
+
+
+def _numbers(path: Path) -> list[int]:
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def finished_again(begun: list[int]) -> list[int]:
+    """Return the steps that were begun once more after a later one: that one begins when they are durable."""
+    again, furthest = [], 0
+    for number in begun:
+        if number < furthest:
+            again.append(number)
+        furthest = max(furthest, number)
+    return again
 
 
 def table(verdict: Verdict) -> str:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatproject.demo.client import Client
+from chatproject.demo.client import START, Client
 from chatproject.demo.mirror import TurnView
 from chatproject.demo.wire import Frame
 
@@ -18,6 +18,8 @@ BACKOFF_SECONDS = (0.05, 1.0)
 # A turn that is not finished by then is stuck, whatever has struck meanwhile.
 STUCK_SECONDS = 120
 PAUSE_SECONDS = (0.0, 0.5)
+# Below what a resume brings as entries.
+MOST_REPLAYED = 9_000
 
 
 @dataclass(slots=True)
@@ -36,7 +38,10 @@ class Question:
 
 
 class Watcher(Client):
-    """A strict client that keeps when the first piece of each attempt came."""
+    """A strict client that keeps when the first piece of each attempt came.
+
+    It never asks for a snapshot, and nothing here is cleared or too far away: one means that the log was set back.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -45,6 +50,8 @@ class Watcher(Client):
     def handle(self, frame: Frame, raw: str) -> None:
         if frame["type"] == "delta":
             self.first_pieces.setdefault(frame["turn_id"], {}).setdefault(frame["attempt"], time.monotonic())
+        elif frame["type"] == "snapshot":
+            self.breaches.append(f"snapshot: {frame['reason']} in {frame['conversation_id']}")
         super().handle(frame, raw)
 
 
@@ -129,6 +136,12 @@ class Talk:
         )
 
 
+def _far_back(talk: Talk) -> Frame:
+    """Return a cursor from which everything that follows is replayed: the start, or the farthest that is allowed."""
+    entries = talk.devices[0].mirrors[talk.conversation_id].entries
+    return entries[-MOST_REPLAYED].cursor.as_json() if len(entries) > MOST_REPLAYED else START
+
+
 class Work:
     """All conversations. Its own dice: what is asked does not depend on what breaks."""
 
@@ -179,6 +192,19 @@ class Work:
             if all(len({device.mirrors[t.conversation_id].cursor for device in t.devices}) == 1 for t in self.talks):
                 return
             await asyncio.sleep(0.05)
+
+    async def read_again(self, seconds: float) -> None:
+        """Let a new device of each person read what Redis and the archive hold in the end; it is judged as the others.
+
+        What all devices saw and the server lost, or tells otherwise by now, shows there only.
+        """
+        late = []
+        for user in range(self.users):
+            talks = self.talks[user * CONVERSATIONS_A_USER : (user + 1) * CONVERSATIONS_A_USER]
+            device = self._device(user, DEVICES_A_USER, talks[0].devices[0].token)
+            late.append(device.start({talk.conversation_id: _far_back(talk) for talk in talks}, seconds=seconds))
+            self.devices.append(device)
+        await asyncio.gather(*late)
 
     async def stop(self) -> None:
         for task in self._tasks:

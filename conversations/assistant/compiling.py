@@ -32,6 +32,9 @@ def compile_graph(models: Models, saver: BaseCheckpointSaver[Any], memory: BaseS
         raise _refused(f"returned {type(found).__name__}, not a StateGraph or a compiled graph")
     if "messages" not in found.channels:
         raise _refused("has no `messages` in its state")
+    if found.interrupt_before_nodes or found.interrupt_after_nodes:
+        # Such a stop asks nothing, so nobody could answer; and whoever takes the turn over would run past it.
+        raise _refused("stops before or after a step without a question; let the step ask by interrupt()")
     graph = found.copy({"checkpointer": saver, "store": found.store or memory})
     limit = (graph.config or {}).get("recursion_limit", OTHER_SUPERSTEPS)
     return graph.with_config(recursion_limit=limit), False

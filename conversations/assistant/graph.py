@@ -127,21 +127,27 @@ def _route_answer(state: State) -> Literal["update_context"] | list[Send]:
 async def take_step(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Do one step of `/steps N`: wait, append its number to SCRIPTED_STEPS_FILE."""
     number = state["steps_done"] + 1
+    settled = config["configurable"]
+    turn_id = settled.get("turn_id", "")
+    if settings.SCRIPTED_STEPS_FILE:
+        # Below, a step that is run again finds its effect and leaves no trace; whoever judges a run sees it here.
+        with _open_steps(turn_id, ".begun") as file:
+            await hold_lease()
+            _write_number(file, number)
     await asyncio.sleep(settings.SCRIPTED_DELAY_MS / 1000)
     if settings.SCRIPTED_STEPS_FILE:
-        settled = config["configurable"]
         # Opened before: nothing lies between the look at the lease and the effect but the look at what is there.
-        with _open_steps(settled.get("turn_id", "")) as file:
+        with _open_steps(turn_id) as file:
             await hold_lease()
             _write_step(file, number, is_first=settled.get("attempt", 1) == 1)
     return {"steps_done": number}
 
 
-def _open_steps(turn_id: str) -> TextIO:
+def _open_steps(turn_id: str, suffix: str = "") -> TextIO:
     path = Path(settings.SCRIPTED_STEPS_FILE)
     if path.is_dir():  # a file for each turn, where several run at once
         path = path / turn_id
-    return path.open("a+")
+    return Path(f"{path}{suffix}").open("a+")
 
 
 def _write_step(file: TextIO, number: int, *, is_first: bool) -> None:
@@ -151,6 +157,10 @@ def _write_step(file: TextIO, number: int, *, is_first: bool) -> None:
         file.seek(0)
         if file.read().split()[-1:] == [str(number)]:
             return
+    _write_number(file, number)
+
+
+def _write_number(file: TextIO, number: int) -> None:
     file.write(f"{number}\n")
     file.flush()
 

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
+from chatproject.chaos.verdict import finished_again
 from conversations import keys, store
+from conversations.assistant import keys as checkpoint_keys
 from conversations.assistant.service import Assistant, Drained
 from conversations.errors import Fenced
 from tests.assistant_kit import Heard, Talk, talk, until
@@ -103,6 +105,25 @@ async def test_finished_steps_are_not_run_again_after_a_takeover(talk, steps_fil
     await cut_after(talk, job, lambda: len(lines(steps_file)) >= 10)
     outcome = await talk.run(await talk.claim(job=job))
     assert (outcome.error, outcome.text, lines(steps_file)) == ("", "steps: 30", list(range(1, 31)))
+
+
+@pytest.mark.parametrize("set_back", [False, True])
+async def test_a_finished_step_that_is_run_again_is_seen_though_its_effect_is_there_once(
+    talk, settings, tmp_path, set_back
+):
+    settings.SCRIPTED_STEPS_FILE, settings.SCRIPTED_DELAY_MS = str(tmp_path), 50
+    job = await talk.claim("/steps 8")
+    begun = tmp_path / f"{job.turn_id}.begun"
+    await cut_after(talk, job, lambda: begun.exists() and lines(begun)[-1:] == [5])
+    settings.SCRIPTED_DELAY_MS = 0
+    if set_back:  # as if the newest checkpoint had been lost, and with it what its step had written
+        head = await talk.assistant.saver.aget_tuple(talk.config())
+        before = head.parent_config["configurable"]["checkpoint_id"]
+        await store.client().hset(checkpoint_keys.heads(talk.conversation_id), "", before)
+        await store.client().delete(f"{checkpoint_keys.writes_prefix(talk.conversation_id)}:{before}")
+    assert (await talk.run(await talk.claim(job=job))).text == "steps: 8"
+    assert lines(tmp_path / job.turn_id) == list(range(1, 9))
+    assert finished_again(lines(begun)) == ([4] if set_back else [])
 
 
 @pytest.mark.parametrize("passes", range(20, 1400, 60))

@@ -78,6 +78,8 @@ async def test_the_documented_example_answers_and_shortens(settings):
         ("tests.integration.test_assistant_graphs:raising", "RuntimeError: no key"),
         ("builtins:dict", "returned dict"),
         ("tests.integration.test_assistant_graphs:without_messages", "no `messages`"),
+        ("tests.integration.test_assistant_graphs:stopping_before", "interrupt()"),
+        ("tests.integration.test_assistant_graphs:stopping_after", "interrupt()"),
     ],
 )
 async def test_a_graph_that_cannot_be_used_stops_the_start_in_one_line(settings, path, says):
@@ -98,6 +100,14 @@ class Plain(TypedDict):
 
 def without_messages():
     return _graph(lambda state: {}, Plain)
+
+
+def stopping_before():
+    return parrot().compile(interrupt_before=["answer"])
+
+
+def stopping_after():
+    return parrot().compile(interrupt_after="*")
 
 
 # -- graphs that misbehave when they are asked to by what is said

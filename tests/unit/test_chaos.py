@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from chatproject.chaos.faults import WENT_ON_SECONDS
 from chatproject.chaos.plan import KINDS, make_plan
 from chatproject.chaos.verdict import make_verdict, percentiles, table
 from chatproject.chaos.work import Question
@@ -40,17 +41,20 @@ def device(*, entries=(1, 2), breaches=(), sent=1, acked=1):
     }
 
 
-def verdict(tmp_path, *reports, ran=(1, 2), faults=None, **answered):
-    question = Question("c", "/steps 2", "steps: 2", 0.0, "t", "done", ["steps: 2"], 1)
+def verdict(tmp_path, *reports, ran=(1, 2), begun=(1, 2), turns=("t",), waited=6.1, faults=None, **answered):
+    question = Question("c", "/steps 2", "steps: 2", 0.0, "t", "done", finals=["steps: 2"], attempts=1)
     for name, value in answered.items():
         setattr(question, name, value)
     (tmp_path / "t").write_text("".join(f"{number}\n" for number in ran))
+    (tmp_path / "t.begun").write_text("".join(f"{number}\n" for number in begun))
     reports = reports or (device(),)
+    mirrors = {"c": SimpleNamespace(turns=dict.fromkeys(turns))}
+    devices = [SimpleNamespace(report=lambda each=each: each, mirrors=mirrors) for each in reports]
     work = SimpleNamespace(
-        devices=[SimpleNamespace(report=lambda each=each: each) for each in reports],
-        talks=[SimpleNamespace(questions=[question])],
+        devices=devices,
+        talks=[SimpleNamespace(conversation_id="c", questions=[question], devices=devices)],
     )
-    done = SimpleNamespace(hung=[], counts=Counter(dict.fromkeys(KINDS, 1) | (faults or {})), waits={"kill": [6.1]})
+    done = SimpleNamespace(hung=[], counts=Counter(dict.fromkeys(KINDS, 1) | (faults or {})), waits={"kill": [waited]})
     return make_verdict(work, done, tmp_path)
 
 
@@ -68,9 +72,13 @@ def test_a_run_without_a_fault_of_ours_passes(tmp_path):
         ("doubled", {"finals": ["steps: 2", "steps: 2"]}),
         ("wrong", {"finals": ["steps: 3"]}),
         ("re-run", {"ran": (1, 2, 2)}),
+        ("re-run", {"begun": (1, 2, 1)}),
         ("skipped", {"ran": (1,)}),
+        ("doubled", {"turns": ("t", "nobody asked")}),
+        ("stuck", {"waited": float(WENT_ON_SECONDS)}),
         ("lost", {"reports": [device(), device(entries=(1, 2, 3))]}),
         ("lost", {"reports": [device(acked=0)]}),
+        ("lost", {"reports": [device(acked=0), device(acked=2)]}),
         ("repeated", {"reports": [device(breaches=["repeated: entry 2 in c"])]}),
         ("reordered", {"reports": [device(breaches=["reordered: entry 1 after 2 in c"])]}),
         ("doubled", {"reports": [device(breaches=["second_final: entry 4 in c"])]}),
@@ -81,6 +89,10 @@ def test_whatever_is_wrong_is_counted_and_fails_the_run(tmp_path, wrong, given):
     found = verdict(tmp_path, *given.pop("reports", ()), **given)
     assert [name for name, count in found.counts.items() if count] == [wrong]
     assert not found.passed
+
+
+def test_a_step_begun_again_before_it_was_finished_is_none_that_was_run_again(tmp_path):
+    assert verdict(tmp_path, begun=(1, 1, 2)).passed
 
 
 def test_a_run_in_which_a_kind_of_fault_did_not_happen_fails(tmp_path):
