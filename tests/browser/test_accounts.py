@@ -146,7 +146,7 @@ def test_signing_out_there_closes_the_other_window(both):
     expect(others).to_have_count(1)
     expect(others).to_contain_text("connected")
     others.get_by_role("button", name="Sign out there").click()
-    second.wait_for_state("signed_out")
+    second.wait_until_signed_out()
     expect(others).to_have_count(0)
     first.visit("/")
 
@@ -158,7 +158,7 @@ def test_a_new_password_signs_out_everywhere_else(both):
         first.page.fill(f"[name={name}]", value)
     first.page.get_by_role("button", name="Change the password").click()
     expect(first.page.locator(".said")).to_be_visible(timeout=PATIENCE_MS)
-    expect(second.page.locator("#state")).to_have_attribute("data-state", "signed_out", timeout=5_000)
+    second.wait_until_signed_out()
     first.visit("/")
 
 
@@ -190,7 +190,7 @@ def test_an_account_is_deleted_and_its_name_is_free_again(account):
     account.expect_text("2 conversations").fill(username=account.name).press("Delete everything")
     account.expect_text("signed out everywhere")
     account.page.wait_for_function("sessionStorage.length === 0")
-    beside.wait_for_state("signed_out")
+    beside.wait_until_signed_out()
     account.sign_in(account.name, PASSWORD)
     account.expect_text("not correct")
     for _ in range(40):

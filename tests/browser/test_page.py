@@ -17,10 +17,31 @@ def test_signing_in_asks_for_the_right_password_and_signing_out_ends_that_login_
     here.sign_in(browsers.username, PASSWORD)
     here.wait_for_state("live")
     beside = browsers.window(here.page.context).visit("/")
+    profile = browsers.window(here.page.context)
+    profile.page.goto(f"{profile.address}/account/")
+    without_socket = browsers.window(here.page.context)
+    without_socket.page.route_web_socket("**/ws/", lambda socket: None)
+    without_socket.page.goto(f"{beside.address}{beside.begin()}")
+    expect(without_socket.page.locator("#items .item").first).to_be_attached()
     here.sign_out()
-    beside.wait_for_state("signed_out")
-    expect(beside.page.locator("#banner a")).to_have_text("Sign in")
+    for window in (beside, profile, without_socket):
+        window.wait_until_signed_out()
     elsewhere.wait_for_state("live")
+    beside.page.get_by_role("link", name="Sign in").click()
+    beside.page.wait_for_url("**/login/?next=/c/**")
+
+
+def test_signing_out_on_an_account_page_empties_the_chat_in_other_tabs_at_once(browsers):
+    chat = browsers()
+    chat.begin()
+    chat.say("for nobody else to read")
+    chat.wait_for_lines(2)
+    account = browsers.window(chat.page.context)
+    account.page.goto(f"{account.address}/account/")
+    account.page.get_by_role("button", name="Sign out").click()
+    chat.wait_until_signed_out()
+    assert "nobody else" not in chat.page.content() + chat.page.title()
+    assert chat.page.evaluate("sessionStorage.length") == 0
 
 
 def test_a_conversation_is_renamed_and_its_topic_switched_in_every_window(both):
