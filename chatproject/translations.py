@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po
 from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
-APPS = ("chatproject", "conversations", "realtime")
+APPS = ("chatproject", "accounts", "realtime", "conversations")
 LANGUAGES = ("zh_Hans",)
 KEYWORDS = DEFAULT_KEYWORDS | {
     f"{kind}_lazy": DEFAULT_KEYWORDS[kind] for kind in ("gettext", "ngettext", "pgettext", "npgettext")
