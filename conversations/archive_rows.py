@@ -17,7 +17,7 @@ from .archive_pages import LogPage, continues
 from .archive_turns import store_turns
 from .events import Entry
 from .faults import point
-from .models import Conversation, Event, Member, Message, Rating, Turn
+from .models import Conversation, Event, Member, Message, Rating, Share, Turn
 from .seats import settle_seats
 from .words_index import insert_messages
 
@@ -210,6 +210,7 @@ def _follow_members(pages: list[LogPage]) -> None:
 
 def drop_cleared(conversation_id: str, cleared_seq: int) -> None:
     """Delete what was before a clearing, a batch a transaction."""
+    Share.objects.filter(conversation_id=conversation_id, seq__lt=cleared_seq).exclude(title="").update(title="")
     for model in (Event, Message, Turn, Rating):
         rows = model._default_manager.filter(conversation_id=conversation_id, seq__lt=cleared_seq)
         delete_in_batches(rows)

@@ -7,6 +7,7 @@ piece or renewal. One that nobody runs (queued, waiting, its node dead) is ended
 from typing import Any, NamedTuple
 
 from channels.layers import get_channel_layer
+from django.utils.translation import gettext_noop as N_
 
 from . import keys, log
 from .announce import node_group, tell_entries
@@ -65,7 +66,7 @@ async def _cancel(conversation_id: str, user_id: str, device_id: str, turn_id: s
     try:
         reply = await log.call("cancel", conversation_id, more, args)
     except Conflict as error:
-        reason = "This answer has ended already." if turn_id else "No answer is being written here."
+        reason = N_("This answer has ended already.") if turn_id else N_("No answer is being written here.")
         raise Conflict(reason, data=error.data) from None
     if reply[0] == b"UNKNOWN":
         if user_id != SERVER:
@@ -126,5 +127,5 @@ async def _refuse_unknown(conversation_id: str, turn_id: str) -> None:
     """Redis remembers an ended turn for 7 days, the archive for good. Raises Conflict, or Forbidden: it never was."""
     ended = Turn.objects.filter(pk=turn_id, conversation_id=conversation_id, finished_at__isnull=False)
     if await ended.aexists():
-        raise Conflict("This answer has ended already.")
-    raise Forbidden("This answer does not exist, or is not yours.")
+        raise Conflict(N_("This answer has ended already."))
+    raise Forbidden(N_("This answer does not exist, or is not yours."))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_noop as N_
+
 from . import keys, log
 from .errors import Conflict
 from .messages import new_id
@@ -22,7 +24,7 @@ async def retry_turn(*, turn_id: str, device_id: str, once: str) -> str:
     try:
         reply = await log.call("retry", conversation_id, more, args)
     except Conflict as error:
-        raise Conflict("An answer is being written here already.", data=error.data) from None
+        raise Conflict(N_("An answer is being written here already."), data=error.data) from None
     return str(reply[1].decode())
 
 
@@ -30,11 +32,11 @@ def _find_question(turn_id: str) -> tuple[str, int, str]:
     """Return (conversation, seq, author) of the message that the turn was to answer."""
     turn = Turn.objects.filter(pk=turn_id, status=Turn.Status.FAILED).first()
     if turn is None:
-        raise Conflict("This turn has not failed.")
+        raise Conflict(N_("This turn has not failed."))
     said = Message.objects.filter(conversation_id=turn.conversation_id, role=Message.Role.USER, seq__gte=turn.seq)
     newest = list(said.order_by("seq").values_list("seq", "author")[:2])
     if not newest or newest[0][0] != turn.seq:
-        raise Conflict("The message was erased.")
+        raise Conflict(N_("The message was erased."))
     if len(newest) > 1:
-        raise Conflict("Something was said since; whoever asks again gets an answer.")
+        raise Conflict(N_("Something was said since; whoever asks again gets an answer."))
     return str(turn.conversation_id), turn.seq, newest[0][1]

@@ -2,6 +2,8 @@
 
 Only the owner makes, sees and takes back links. A link is made from the share's id and the installation's secret, so
 that it can be shown again; the database keeps its digest.
+
+Text comes from the archive, which is a moment behind; what was cleared or deleted is asked of the log, each time.
 """
 
 from base64 import urlsafe_b64encode
@@ -12,8 +14,9 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_noop as N_
 
-from . import log
+from . import keys, log, store
 from .archive_base import superseded_ranges
 from .audit import journal
 from .audit.entry import Action
@@ -34,6 +37,7 @@ class Transcript(NamedTuple):
     """A page of what a link shows: ``messages`` oldest first; ``after`` begins the next page, None at the end."""
 
     share: Share
+    title: str
     messages: list[Message]
     names: dict[str, str]
     after: int | None
@@ -44,19 +48,24 @@ async def create_share(*, user_id: str, conversation_id: str, share_id: str) -> 
     await check_owner(conversation_id, user_id)
     brief = await log.brief(conversation_id)
     if brief is None:
-        raise Forbidden("This conversation does not exist, or is not yours.")
-    await in_database(_create, conversation_id, UUID(share_id), user_id, brief.head.seq)
+        raise Forbidden(N_("This conversation does not exist, or is not yours."))
+    await in_database(_create, conversation_id, UUID(share_id), user_id, brief)
 
 
 @transaction.atomic
-def _create(conversation_id: str, share_id: UUID, user_id: str, seq: int) -> None:
+def _create(conversation_id: str, share_id: UUID, user_id: str, brief: log.Brief) -> None:
     if Share.objects.filter(pk=share_id).exists():
         return
     if Share.objects.filter(conversation_id=conversation_id, revoked_at=None).count() >= MOST_SHARES:
         raise TooLarge(f"A conversation has at most {MOST_SHARES} links; take one back first.")
-    digest = digest_of(_token(share_id))
-    made_by = int(user_id)
-    Share.objects.create(id=share_id, conversation_id=conversation_id, made_by_id=made_by, seq=seq, digest=digest)
+    Share.objects.create(
+        id=share_id,
+        conversation_id=conversation_id,
+        made_by_id=int(user_id),
+        seq=brief.head.seq,
+        title=brief.title,
+        digest=digest_of(_token(share_id)),
+    )
     journal.record(Action.SHARE_MADE, actor=user_id, subject=f"share:{share_id}", conversation=conversation_id)
 
 
@@ -104,7 +113,10 @@ def end_share(share: Share, *, actor: str | None = None) -> None:
 
 
 def read_shared(token: str, *, after: int) -> Transcript | None:
-    """Return a page of what the link shows, beginning after a seq; None where the link does not work."""
+    """Return a page of what the link shows, beginning after a seq; None where the link does not work.
+
+    Raises Unavailable: without the log nobody knows what was cleared a moment ago.
+    """
     shares = Share.objects.select_related("conversation").filter(digest=digest_of(token), revoked_at=None)
     share = shares.filter(conversation__status=Conversation.Status.ACTIVE).first()
     if share is None:
@@ -112,10 +124,24 @@ def read_shared(token: str, *, after: int) -> Transcript | None:
     conversation = share.conversation
     lowest, highest = max(after, conversation.cleared_seq), min(share.seq, conversation.archived_seq)
     said = Message.objects.filter(conversation=conversation, seq__gt=lowest, seq__lte=highest).order_by("seq")
-    messages, more = _fitting(list(said[: PAGE_MESSAGES + 1]))
+    found = list(said[: PAGE_MESSAGES + 1])
+    cleared = _cleared_seq(conversation)  # after the text was read, so that it holds for all of it
+    if cleared is None:
+        return None
+    messages, more = _fitting([each for each in found if each.seq > cleared])
     gave_way = [each for each in superseded_ranges(conversation) if each.at <= share.seq]
     shown = [each for each in messages if not any(way.from_seq <= each.seq <= way.to_seq for way in gave_way)]
-    return Transcript(share, shown, _names(conversation), messages[-1].seq if more else None)
+    title = share.title if cleared < share.seq else ""
+    return Transcript(share, title, shown, _names(conversation), messages[-1].seq if more else None)
+
+
+def _cleared_seq(conversation: Conversation) -> int | None:
+    """Return up to where everything was cleared as of now, None if the conversation is deleted. Raises Unavailable."""
+    with store.mapped_errors(), store.connect_sync() as redis:
+        state, cleared = redis.hmget(keys.meta(str(conversation.pk)), "state", "cleared")
+    if state not in (None, b"active"):  # None: not in Redis, and archived whole
+        return None
+    return max(conversation.cleared_seq, int(cleared or 0))
 
 
 def _fitting(messages: list[Message]) -> tuple[list[Message], bool]:

@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
+from django.utils.translation import gettext_noop as N_
 from redis import Redis as SyncRedis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
@@ -78,7 +79,7 @@ def mapped_errors() -> Iterator[None]:
     try:
         yield
     except (ConnectionError, TimeoutError, BusyLoadingError, OSError) as error:
-        raise Unavailable("The store does not answer; try again.", retry_after=1) from error
+        raise Unavailable(N_("The store does not answer; try again."), retry_after=1) from error
 
 
 @cache

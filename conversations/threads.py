@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from channels.db import aclose_old_connections, database_sync_to_async
 from django.db import InterfaceError, OperationalError
+from django.utils.translation import gettext_noop as N_
 
 from .errors import Unavailable
 
@@ -24,7 +25,7 @@ async def mapped_errors() -> AsyncIterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         await aclose_old_connections()
-        raise Unavailable("The database does not answer; try again.", retry_after=1) from error
+        raise Unavailable(N_("The database does not answer; try again."), retry_after=1) from error
 
 
 @mapped_errors()

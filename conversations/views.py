@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from . import first_paint, sharing, shell
+from .errors import Unavailable
 from .failing import translated_reasons
 from .models import Conversation, Member, User
 from .words import WORDS
@@ -44,7 +45,10 @@ def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
 def shared(request: HttpRequest, token: str) -> HttpResponse:
     """What a link shows to whoever has it. Needs no script and no login, and nobody should find it by searching."""
     after = request.GET.get("after", "")
-    found = sharing.read_shared(token, after=int(after) if re.fullmatch(r"[0-9]{1,15}", after) else 0)
+    try:
+        found = sharing.read_shared(token, after=int(after) if re.fullmatch(r"[0-9]{1,15}", after) else 0)
+    except Unavailable:
+        return render(request, "503.html", status=503)
     if found is None:
         raise Http404
     context = {"transcript": found, "messages": first_paint.paint_shared(found)}

@@ -71,12 +71,12 @@ class AuditEntry(models.Model):
     People, addresses and typed names stand here as pseudonyms. The database refuses UPDATE and DELETE by triggers.
     """
 
-    seq = models.PositiveBigIntegerField(primary_key=True)
+    seq = models.PositiveBigIntegerField(_("seq"), primary_key=True)
     at = models.DateTimeField()
     action = models.CharField(max_length=24, choices=Action)
-    actor = models.CharField(max_length=16, blank=True)
-    subject = models.CharField(max_length=80, blank=True)
-    facts = models.CharField(max_length=500, default="{}")
+    actor = models.CharField(_("who"), max_length=16, blank=True)
+    subject = models.CharField(_("to whom or what"), max_length=80, blank=True)
+    facts = models.CharField(_("facts"), max_length=500, default="{}")
     # Unique: of two that were written after the same entry, one loses and is written again.
     prev = models.CharField(max_length=64, unique=True)
     hash = models.CharField(max_length=64)

@@ -216,10 +216,14 @@ class InstallationAdmin(ReadOnlyAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("seq", "when", "action", "actor", "subject", "facts")
+    list_display = ("seq", "when", "what", "actor", "subject", "facts")
     list_filter = ("action",)
     search_help_text = _("a user's exact name or pseudonym, or a subject such as conversation:ID")
     ordering = ("-seq",)
+
+    @admin.display(description=_("what"), ordering="action")
+    def what(self, row: AuditEntry) -> str:
+        return row.get_action_display()
 
     @admin.display(description=_("time"))
     def when(self, row: AuditEntry) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import orjson
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import keys, store
 from ..archive_base import UNFINISHED
@@ -21,12 +23,27 @@ MOST_ENTRIES = 20_000
 ROWS = 1000
 
 
+ABOUT = {
+    "log": gettext_lazy("log"),
+    "archive": gettext_lazy("archive"),
+    "chain": gettext_lazy("chain"),
+    "messages": gettext_lazy("messages"),
+    "members": gettext_lazy("members"),
+    "turns": gettext_lazy("turns"),
+    "checkpoints": gettext_lazy("checkpoints"),
+}
+
+
 class Finding(NamedTuple):
-    """``about``: log, archive, chain, messages, members, turns or checkpoints."""
+    """``about``: a key of ABOUT. ``problem``: in the language of whoever asked."""
 
     about: str
     seq: int
     problem: str
+
+    @property
+    def about_words(self) -> str:
+        return str(ABOUT[self.about])
 
 
 class Report(NamedTuple):
@@ -68,15 +85,27 @@ def _heads(row: Conversation, live: Live) -> Iterator[Finding]:
         return
     epoch, seq, chain = int(live.meta["epoch"]), int(live.meta["seq"]), live.meta["chain"]
     if live.meta["state"] != row.status and not live.is_dirty:
-        yield Finding("log", 0, f"the log is {live.meta['state']}, the row {row.status}")
+        yield Finding(
+            "log",
+            0,
+            _("the log is %(state)s, the row %(row)s") % {"state": _(live.meta["state"]), "row": _(row.status)},
+        )
     if epoch < row.epoch:
-        yield Finding("log", seq, f"the log has epoch {epoch}, the archive {row.epoch}")
+        yield Finding(
+            "log",
+            seq,
+            _("the log has epoch %(epoch)s, the archive %(archived)s") % {"epoch": epoch, "archived": row.epoch},
+        )
     if seq < row.archived_seq:
-        yield Finding("log", seq, f"the log ends before the archive, which has {row.archived_seq}")
+        yield Finding(
+            "log",
+            seq,
+            _("the log ends before the archive, which has %(archived_seq)s") % {"archived_seq": row.archived_seq},
+        )
     if seq == row.archived_seq and chain != row.archived_chain:
-        yield Finding("chain", seq, "log and archive have another chain at the same place")
+        yield Finding("chain", seq, _("log and archive have another chain at the same place"))
     if seq > row.archived_seq and not live.is_dirty:
-        yield Finding("log", seq, "the log is ahead of the archive, and nobody is told to copy it")
+        yield Finding("log", seq, _("the log is ahead of the archive, and nobody is told to copy it"))
 
 
 def _members(row: Conversation, live: Live) -> Iterator[Finding]:
@@ -86,12 +115,17 @@ def _members(row: Conversation, live: Live) -> Iterator[Finding]:
     rows = Member.objects.filter(conversation=row, left_seq=None).values_list("user_id", "role")
     seated = {str(user): role for user, role in rows}
     for user in sorted(seated.keys() ^ live.members.keys()):
-        where = "log" if user in live.members else "database"
-        yield Finding("members", 0, f"user {user} is a member in the {where} only")
+        where = _("log") if user in live.members else _("database")
+        said = {"user": user, "where": where}
+        problem = _("user %(user)s is a member in the %(where)s only")
+        yield Finding("members", 0, problem % said)
     for user in sorted(seated.keys() & live.members.keys()):
         if seated[user] != live.members[user]:
             yield Finding(
-                "members", 0, f"user {user} is {live.members[user]} in the log, {seated[user]} in the database"
+                "members",
+                0,
+                _("user %(user)s is %(there)s in the log, %(here)s in the database")
+                % {"user": user, "there": _(live.members[user]), "here": _(seated[user])},
             )
 
 
@@ -100,11 +134,15 @@ def _turns(row: Conversation, live: Live) -> Iterator[Finding]:
         return
     for turn in live.turns:
         if not turn.status:
-            yield Finding("turns", turn.seq, f"turn {turn.turn_id} is queued, and nothing else is known of it")
+            yield Finding(
+                "turns",
+                turn.seq,
+                _("turn %(turn_id)s is queued, and nothing else is known of it") % {"turn_id": turn.turn_id},
+            )
     if live.turns and not live.is_due:
-        yield Finding("turns", live.turns[0].seq, "a turn waits, and no node would ever find it")
+        yield Finding("turns", live.turns[0].seq, _("a turn waits, and no node would ever find it"))
     if live.is_due and not live.turns:
-        yield Finding("turns", 0, "the conversation is marked as due, and has no turn")
+        yield Finding("turns", 0, _("the conversation is marked as due, and has no turn"))
     if live.waiting_turns > len(live.turns):
         return
     queued = {turn.turn_id for turn in live.turns}
@@ -113,7 +151,9 @@ def _turns(row: Conversation, live: Live) -> Iterator[Finding]:
     if int(live.meta["seq"]) == row.archived_seq:
         for pk, seq in open_rows.values_list("pk", "seq")[:ROWS]:
             if str(pk) not in queued:
-                yield Finding("turns", seq, f"turn {pk} is unfinished in the archive, and not in the queue")
+                said = {"pk": pk}
+                problem = _("turn %(pk)s is unfinished in the archive, and not in the queue")
+                yield Finding("turns", seq, problem % said)
 
 
 Kept = dict[int, tuple[str, str, bytes]]
@@ -146,24 +186,24 @@ def _entries(row: Conversation, live: Live, stream: Kept, lowest: int, top: int)
             event, in_archive = in_archive, next(archived, None)
         kept = stream.get(seq)
         if event is None and seq <= row.archived_seq:
-            yield Finding("archive", seq, "the archive lacks this entry")
+            yield Finding("archive", seq, _("the archive lacks this entry"))
         if kept is None and seq >= first_kept:
-            yield Finding("log", seq, "the log lacks this entry")
+            yield Finding("log", seq, _("the log lacks this entry"))
         if event is None and kept is None:
             if seq > row.archived_seq and seq < first_kept and live.is_there:
-                yield Finding("log", seq, "neither log nor archive have this entry")
+                yield Finding("log", seq, _("neither log nor archive have this entry"))
             chain = ""
             continue
         if event is not None and kept is not None and kept != (event.kind, event.chain, event.body.encode()):
-            yield Finding("archive", seq, "log and archive have different entries here")
-        _, stated, body = kept if kept is not None else ("", event.chain, event.body.encode())  # type: ignore[union-attr]
+            yield Finding("archive", seq, _("log and archive have different entries here"))
+        stated, body = kept[1:] if kept is not None else (event.chain, event.body.encode())  # type: ignore[union-attr]
         if chain and chain_after(chain, body) != stated:
-            yield Finding("chain", seq, "the chain does not follow from the entry")
+            yield Finding("chain", seq, _("the chain does not follow from the entry"))
         chain = stated
     if top and chain and not stream and top == row.archived_seq and chain != row.archived_chain:
-        yield Finding("chain", top, "the archive's last entry has another chain than its head")
+        yield Finding("chain", top, _("the archive's last entry has another chain than its head"))
     if live.is_there and top == int(live.meta["seq"]) and chain and chain != live.meta["chain"]:
-        yield Finding("chain", top, "the log's last entry has another chain than its head")
+        yield Finding("chain", top, _("the log's last entry has another chain than its head"))
 
 
 def _archived(row: Conversation, lowest: int, top: int) -> Iterator[Event]:
@@ -188,14 +228,14 @@ def _messages(row: Conversation, lowest: int, top: int) -> Iterator[Finding]:
                 data = orjson.loads(body)["data"]
                 wanted = (data["message_id"], data["content"].replace("\0", ""))
             except (ValueError, KeyError, TypeError):
-                yield Finding("archive", seq, "the archive's entry cannot be read")
+                yield Finding("archive", seq, _("the archive's entry cannot be read"))
                 continue
             if seq not in by_seq:
-                yield Finding("messages", seq, "the entry has no message row")
+                yield Finding("messages", seq, _("the entry has no message row"))
             elif by_seq.pop(seq) != wanted:
-                yield Finding("messages", seq, "the message row says something else than the entry")
+                yield Finding("messages", seq, _("the message row says something else than the entry"))
         for seq in sorted(by_seq):
-            yield Finding("messages", seq, "the message row has no entry")
+            yield Finding("messages", seq, _("the message row has no entry"))
         after = rows[-1][0]
 
 
@@ -208,9 +248,13 @@ def _checkpoints(conversation_id: str, live: Live, head: int) -> Iterator[Findin
                 "JSON.GET", f"{prefix}{namespace}:{checkpoint_id}", "$.turn_seq", "$.turn_id"
             )
         if document is None:
-            yield Finding("checkpoints", 0, "the newest checkpoint is gone, and the state names it")
+            yield Finding("checkpoints", 0, _("the newest checkpoint is gone, and the state names it"))
             continue
         facts = orjson.loads(document)
         [seq], [turn_id] = facts["$.turn_seq"] or [0], facts["$.turn_id"] or [""]
         if seq > head:
-            yield Finding("checkpoints", seq, f"the newest checkpoint is of turn {turn_id}, beyond the log's head")
+            yield Finding(
+                "checkpoints",
+                seq,
+                _("the newest checkpoint is of turn %(turn_id)s, beyond the log's head") % {"turn_id": turn_id},
+            )

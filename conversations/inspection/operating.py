@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import orjson
+from django.utils.translation import gettext as _
 
 from .. import control, retrying
 from ..announce import node_group, user_group
@@ -23,7 +24,7 @@ def cancel_turn(conversation_id: str, turn_id: str) -> None:
     """Cancel a turn in its owner's place. Raises Conflict, Forbidden, Unavailable."""
     owner = Conversation.objects.filter(pk=conversation_id).values_list("owner_id", flat=True).first()
     if owner is None:
-        raise Conflict("This conversation does not exist.")
+        raise Conflict(_("This conversation does not exist."))
     ask(
         lambda: control.cancel_turn(
             conversation_id=conversation_id, user_id=str(owner), device_id=DEVICE, turn_id=turn_id, once=uuid4().hex
@@ -42,7 +43,7 @@ def retry_turn(turn_id: str) -> str:
 def drain_node(name: str) -> None:
     """Tell the node to take no more, hand back its turns, say goodbye and end. Raises Conflict, Unavailable."""
     if name not in nodes.live_names():
-        raise Conflict("This node is not there.")
+        raise Conflict(_("This node is not there."))
     journal.record(Action.NODE_DRAINED, subject=f"node:{name}" if journal.PLAIN.fullmatch(f"node:{name}") else "node")
     ask(lambda: tell_groups([node_group(name)], {"type": "node.drain"}))
 
@@ -57,7 +58,7 @@ def send_notice(message: str, level: str, usernames: list[str]) -> int:
         known = dict(User.objects.filter(username__in=usernames).values_list("username", "pk"))
         unknown = sorted(set(usernames) - set(known))
         if unknown:
-            raise Conflict(f"Nobody is called {', '.join(unknown)}.")
+            raise Conflict(_("Nobody is called %(names)s.") % {"names": ", ".join(unknown)})
         told = [user_group(str(pk)) for pk in known.values()]
         journal.record_many(
             journal.Draft(Action.NOTICE_SENT, acting_user_id(), journal.person(pk), {"level": level})

@@ -47,11 +47,11 @@ def _back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
 
 
 def _attempt(request: HttpRequest, work: Callable[[], Any], said: str) -> None:
-    """Do it, and tell how it went in words."""
+    """Do it, and tell how it went in words. Services refuse in English; who looks here gets their own language."""
     try:
         work()
     except TetherError as error:
-        messages.error(request, error.message)
+        messages.error(request, _(error.message))
     else:
         messages.success(request, said)
 
@@ -212,7 +212,7 @@ def send_notice(request: HttpRequest) -> HttpResponse:
                 form.cleaned_data["message"], form.cleaned_data["level"], form.cleaned_data["people"]
             )
         except TetherError as error:
-            form.add_error(None, error.message)
+            form.add_error(None, _(error.message))
         else:
             if form.cleaned_data["people"]:
                 messages.success(request, _("Sent to %(count)d people.") % {"count": told})

@@ -5,7 +5,7 @@ from asgiref.sync import sync_to_async
 from django.test import Client
 
 from conversations.errors import Forbidden, InvalidMessage, TooLarge
-from conversations.models import Rating, Share, User
+from conversations.models import Conversation, Rating, Share, User
 from tests.archive_kit import Talk, archive_all, finish_turn, new_talk, say, snapshot_of, start_turn
 from tests.asking_kit import Asking
 from tests.contract.test_memberships import invite, new_person
@@ -64,6 +64,42 @@ async def test_a_link_shows_nothing_of_what_was_cleared_or_deleted():
     assert "what now" not in (await get(url)).content.decode()
     await Asking(talk).ask("delete")
     assert (await get(url)).status_code == 404
+
+
+async def test_what_was_cleared_or_deleted_is_gone_before_the_archive_knows():
+    talk = await talk_with_answer()
+    url = await link_to(talk)
+    await archive_all()
+    assert "what now" in (await get(url)).content.decode()
+    await Asking(talk).ask("clear_history")
+    page = (await get(url)).content.decode()
+    assert ("what now" in page, "tea" in page) == (False, False)
+    await Asking(talk).ask("delete")
+    await Conversation.objects.aupdate(status="active")  # as if the node had died before it told the database
+    assert (await get(url)).status_code == 404
+
+
+async def test_the_title_is_the_one_from_when_the_link_was_made_and_goes_with_a_clearing():
+    talk = await talk_with_answer()
+    await Asking(talk).ask("rename", title="Tea for two")
+    url = await link_to(talk)
+    await Asking(talk).ask("rename", title="A later secret")
+    await archive_all()
+    page = (await get(url)).content.decode()
+    assert ("Tea for two" in page, "A later secret" in page) == (True, False)
+    await Asking(talk).ask("clear_history")
+    assert "Tea for two" not in (await get(url)).content.decode()
+    await archive_all()
+    assert [share.title async for share in Share.objects.all()] == [""]
+
+
+async def test_without_the_log_nothing_is_shown(settings):
+    talk = await talk_with_answer()
+    url = await link_to(talk)
+    await archive_all()
+    settings.REDIS_URL = "redis://127.0.0.1:1"
+    answer = await get(url)
+    assert (answer.status_code, "what now" in answer.content.decode()) == (503, False)
 
 
 async def test_what_gave_way_to_an_edit_is_not_shown():
