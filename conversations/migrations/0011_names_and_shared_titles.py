@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('conversations', '0009_sharing_and_ratings'),
+        ('conversations', '0010_audit_events'),
     ]
 
     operations = [
