@@ -18,11 +18,11 @@ export function onSignedOut(call) {
 export function showFarewell(why) {
   const farewell = clone("signed-out");
   for (const words of farewell.querySelectorAll("[data-why]")) words.hidden = words.dataset.why !== why;
-  find("a", farewell).search = new URLSearchParams({ next: location.pathname });
   find("#start")?.remove(); // what the page was painted with
   document.body.replaceChildren(farewell);
   document.body.className = "plain";
   document.title = "Tether";
-  find("h1", farewell).focus();
+  find("main a").search = new URLSearchParams({ next: location.pathname }); // only in a document an address has parts
+  find("h1").focus();
   if (why === "tab") sessionStorage.clear(); // this tab's drafts
 }
