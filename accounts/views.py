@@ -101,7 +101,7 @@ def sign_out_login(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @login_required
-@reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator]
+@reauthentication_required(allow_get=True)  # type: ignore[untyped-decorator]  # allauth declares no types
 def tokens(request: HttpRequest) -> HttpResponse:
     """Bearer tokens for programs. A new one is shown in the answer to its form, and never again."""
     user, form = _user(request), TokenForm(request.POST or None)
@@ -126,7 +126,7 @@ def revoke(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 @login_required
-@reauthentication_required()  # type: ignore[untyped-decorator]
+@reauthentication_required()  # type: ignore[untyped-decorator]  # allauth declares no types
 def delete(request: HttpRequest) -> HttpResponse:
     """End the account, after the password (or what stands for it) and the name."""
     user = _user(request)

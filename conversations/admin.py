@@ -6,6 +6,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +16,7 @@ from .inspection import (
     admins,  # noqa: F401  registers the copies of the log
     content,
 )
-from .inspection.base import AuditedAdmin, BigTableAdmin
+from .inspection.base import BigTableAdmin, LetsInAdmin
 from .models import Device, Share, Token, User
 from .sharing import end_share
 from .tokens import digest_of, new_token_text, revoke_token
@@ -27,6 +28,16 @@ class UserAdmin(BigTableAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     list_filter = ("is_active", "is_staff", "is_superuser", "date_joined")
     readonly_fields = ("last_login", "date_joined")
     actions = ("disable_users",)
+    # An address is where a new password is mailed to.
+    lets_in = ("email", "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        return self.readonly_fields if content.may_let_in(request) else (*self.readonly_fields, *self.lets_in)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        if not content.may_let_in(request):
+            raise PermissionDenied
+        return super().user_change_password(request, id, form_url)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """What the person asks of the assistant is content: shown, and changed, only while that is open."""
@@ -61,6 +72,9 @@ class TokenAdmin(BigTableAdmin):
     readonly_fields = ("created_at", "last_used_at", "revoked_at")
     autocomplete_fields = ("user",)
     actions = ("revoke_tokens",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return content.may_let_in(request) and super().has_add_permission(request)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Token | None = None) -> tuple[str, ...]:
         # Whoever holds the text would act for another user from then on.
@@ -126,5 +140,5 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(AuditedAdmin, DjangoGroupAdmin):
+class GroupAdmin(LetsInAdmin, DjangoGroupAdmin):
     """Django's own, on record."""

@@ -36,6 +36,16 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return logged
 
 
+class LetsInAdmin(AuditedAdmin):
+    """For rows by which somebody may come in as another one, or gets rights: who may not see content makes none."""
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        return content.may_let_in(request) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return content.may_let_in(request) and super().has_change_permission(request, obj)
+
+
 class BigTableAdmin(AuditedAdmin):
     paginator = CappedPaginator
     show_full_result_count = False

@@ -20,6 +20,11 @@ def may_open(request: HttpRequest) -> bool:
     return bool(request.user.has_perm(PERMISSION))
 
 
+def may_let_in(request: HttpRequest) -> bool:
+    """Whether the operator may give rights, or what lets in as somebody else: who can do that sees what they see."""
+    return may_open(request)
+
+
 def open_until(request: HttpRequest) -> float:
     """Return the Unix time until which this login sees content, 0 where it does not."""
     until = float(request.session.get(KEY, 0)) if hasattr(request, "session") else 0.0

@@ -82,6 +82,10 @@ def test_an_account_is_made_asks_for_a_code_and_keeps_language_and_theme(account
     account.sign_out()
     account.sign_in(account.name, PASSWORD)
     account.fill(code="000000").press("Sign in").expect_text("Incorrect code")
+    account.page.evaluate("sessionStorage.setItem('tether.draft.x', 'mine alone')")
+    account.press("Back to signing in").page.wait_for_url("**/login/")
+    assert account.page.evaluate("sessionStorage.length") == 0
+    account.sign_in(account.name, PASSWORD)
     account.fill(code=recovery).press("Sign in").wait_for_state("live")
     choose_chinese_and_dark(account)
 
