@@ -49,6 +49,10 @@ class Item:
     content: list[tuple[str, str]]
     checkpoints: list["Checkpoint"] = field(default_factory=list)
 
+    @property
+    def is_failure(self) -> bool:
+        return self.kind == "turn.finished" and ("status", "failed") in self.facts
+
 
 @dataclass
 class Checkpoint:

@@ -54,6 +54,13 @@ def people(cluster):
     return iter(json.loads(told.splitlines()[-1]))
 
 
+@pytest.fixture(scope="session")
+def operator(cluster):
+    """The session key of an operator who may do everything."""
+    program = Path(__file__).with_name("make_operator.py").read_text()
+    return cluster.installation.run("shell", "--no-imports", "-c", program).split()[-1]
+
+
 class Browsers:
     """The browsers of one user, who is nobody else's: each call opens a window in a browser of its own."""
 

@@ -16,14 +16,8 @@ FOLDER = os.environ.get("ADMIN_PICTURES")
 SIZE = {"width": 1280, "height": 900}
 
 
-@pytest.fixture(scope="module")
-def session(cluster):
-    program = Path(__file__).with_name("make_operator.py").read_text()
-    return cluster.installation.run("shell", "--no-imports", "-c", program).split()[-1]
-
-
 @pytest.fixture
-def desk(browsers, cluster, session):
+def desk(browsers, cluster, operator):
     """An operator's window, and one of somebody who has talked and has a failed turn behind them."""
     person = browsers()
     person.say("Where do bees go at night?")
@@ -32,7 +26,7 @@ def desk(browsers, cluster, session):
     expect(person.page.locator("#lines")).to_contain_text("/fail", timeout=PATIENCE_MS)
     expect(person.page.locator("#lines .notice, #lines [data-kind]").last).to_be_attached(timeout=PATIENCE_MS)
     context = browsers.context(viewport=SIZE)
-    context.add_cookies([{"name": "sessionid", "value": session, "url": cluster.address}])
+    context.add_cookies([{"name": "sessionid", "value": operator, "url": cluster.address}])
     return Desk(browsers.window(context), person, browsers.username)
 
 

@@ -1,9 +1,12 @@
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+
+from .window import PATIENCE_MS
 
 pytestmark = pytest.mark.timeout(180)
 # `make screenshots` keeps the pictures for the documents; otherwise they show only that they can be taken.
@@ -59,6 +62,63 @@ def test_signing_in_and_having_no_network_fit_their_windows(browsers, take):
     for path, name in (("/login/", "sign-in"), ("/offline/", "offline")):
         window.page.goto(window.address + path)
         take(window.page, name)
+
+
+def test_the_pages_of_an_account_fit_their_windows(browsers, take):
+    window = browsers()
+    for path, name in (("", "profile"), ("devices/", "devices")):
+        window.page.goto(f"{window.address}/account/{path}")
+        take(window.page, name)
+    window.page.goto(f"{window.address}/two-factor/")
+    take(window.page, "second-factor")
+
+
+def test_a_shared_page_fits_its_window(browsers, take):
+    window = browsers()
+    with_a_past(window)
+    window.choose("share")
+    window.page.click("#share-make")
+    link = window.page.locator("#share-items a").get_attribute("href")
+    reader = browsers.window(browsers.context())
+    wait_for(reader, link, ".message")
+    take(reader.page, "shared")
+
+
+def test_the_pages_of_the_operator_fit_their_windows(browsers, cluster, operator, take):
+    person = browsers()
+    with_a_past(person)
+    person.say("/fail")
+    expect(person.page.locator("#lines")).to_contain_text("No answer", timeout=PATIENCE_MS)
+    context = browsers.context()
+    context.add_cookies([{"name": "sessionid", "value": operator, "url": cluster.address}])
+    window = browsers.window(context)
+    listed = "conversations/conversation/"
+    wait_for(window, f"{window.address}/admin/conversations/turn/attention/", "td.words")  # archived by then
+    take(window.page, "admin-attention")
+    window.page.get_by_role("button", name="try again").first.click()
+    conversation = person.page.url.rstrip("/").rpartition("/")[2]
+    for path, name in (
+        ("", "admin"),
+        (listed, "admin-conversations"),
+        (f"{listed}{conversation}/timeline/", "admin-timeline"),
+        ("conversations/installation/nodes/", "admin-nodes"),
+        (f"{listed}charts/", "admin-charts"),
+        ("conversations/auditentry/", "admin-audit"),
+    ):
+        window.page.goto(f"{window.address}/admin/{path}")
+        if name == "admin-timeline":  # of which the journal tells, too
+            window.page.get_by_role("button", name="Check consistency").click()
+            expect(window.page.locator(".report .good")).to_be_visible()
+        take(window.page, name)
+
+
+def wait_for(window, address, selector):
+    """Load until it is there: the archive is a moment behind."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    window.page.goto(address)
+    while not window.page.locator(selector).count():
+        assert time.monotonic() < deadline, selector
+        window.page.reload()
 
 
 def with_a_past(window):

@@ -40,7 +40,7 @@ class Window:
 
     def wait_until_signed_out(self):
         """Until nothing of the user's is left to be read, and one thing to press."""
-        expect(self.page.locator("h1")).to_have_text("You are signed out", timeout=PATIENCE_MS)
+        expect(self.page.locator("main.card h1")).to_have_text("You are signed out", timeout=PATIENCE_MS)
         expect(self.page.locator("#lines, #items, #say, #start, .user, .sheet")).to_have_count(0)
         expect(self.page.get_by_role("link")).to_have_text(["Sign in"])
 
