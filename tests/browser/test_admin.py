@@ -56,6 +56,8 @@ class Desk:
 
 def test_an_operator_finds_looks_and_acts(desk, cluster):
     page = desk.page
+    missing = []
+    page.on("response", lambda answer: missing.append(answer.url) if answer.status == 404 else None)
     desk.visit("").picture("index")
     desk.visit("conversations/conversation/").picture("conversations")
     desk.visit(f"conversations/conversation/?q={desk.username}")
@@ -83,6 +85,8 @@ def test_an_operator_finds_looks_and_acts(desk, cluster):
     expect(page.locator("svg rect").first).to_be_visible()
     desk.visit("conversations/auditentry/").picture("audit")
     expect(page.locator("#result_list")).to_contain_text("content seen")
+    assert missing == []
+    assert page.request.get(page.locator("link[rel=icon]").evaluate("(link) => link.href")).ok  # else /favicon.ico
 
 
 def test_a_notice_reaches_an_open_page_and_a_drained_node_leaves_the_list(desk, cluster):

@@ -45,6 +45,52 @@ def test_signing_out_on_an_account_page_empties_the_chat_in_other_tabs_at_once(b
     assert chat.page.evaluate("sessionStorage.length") == 0
 
 
+def test_a_phone_shows_the_connection_in_the_list_and_beside_a_title_that_keeps_its_room(browsers):
+    window = browsers()
+    page = window.page
+    window.begin()
+    window.choose("rename")
+    window.confirm("A rather long title that wants the whole line for itself")
+    expect(page.locator("#title")).to_have_text(re.compile("rather long"))
+    for width, height in ((360, 740), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        room = page.locator("#title").bounding_box()["width"]
+        page.evaluate("dispatchEvent(new Event('offline'))")
+        window.wait_for_state("offline")
+        expect(page.locator("#state .words")).to_be_visible()
+        assert page.locator("#title").bounding_box()["width"] >= room > width / 2
+        page.click(".bar .back")
+        expect(page.locator(".sidebar .state")).to_have_attribute("data-state", "offline")
+        expect(page.locator(".sidebar .state .words")).to_have_text(re.compile("Offline"))
+        expect(page.locator("#banner")).to_contain_text("You are offline")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator(".sidebar .state")).to_have_attribute("data-state", "live")
+        expect(page.locator("#banner")).to_be_hidden()
+        page.go_back()
+
+
+def test_times_are_in_the_zone_that_was_chosen(browsers):
+    window = browsers()
+    path = window.begin()
+    window.say("what time is it")
+    window.wait_for_lines(2)
+    shown = {}
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        window.page.goto(f"{window.address}/account/")
+        window.page.select_option("[name=time_zone]", zone)
+        window.page.get_by_role("button", name="Save").click()
+        expect(window.page.locator(".said")).to_be_visible()
+        window.visit(path)
+        time = window.page.locator("#lines time").first
+        expect(time).not_to_have_text("")
+        options = "{ dateStyle: 'medium', timeStyle: 'short', timeZone: zone }"
+        told = f"(time, zone) => new Intl.DateTimeFormat('en', {options}).format(new Date(time.dateTime))"
+        expect(time).to_have_attribute("title", time.evaluate(told, zone))
+        shown[zone] = time.get_attribute("title")
+    assert shown["Asia/Tokyo"] != shown["America/New_York"]
+
+
 def test_a_conversation_is_renamed_and_its_topic_switched_in_every_window(both):
     first, _ = both
     first.choose("rename")
