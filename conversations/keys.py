@@ -148,6 +148,8 @@ DATABASE = "tether:database"
 NODES = "tether:nodes"
 # ZSET: hash of an entry of the audit journal -> its seq; the newest 100 that were the journal's end.
 AUDIT = "tether:audit"
+# ZSET: the same of about each 100th entry, kept for ever.
+AUDIT_STONES = "tether:audit:stones"
 
 
 def node(name: str) -> str:

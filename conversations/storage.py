@@ -63,6 +63,7 @@ KINDS = [
     Kind("node", r"node:.*", "6 s", expires=True),
     Kind("nodes", re.escape(keys.NODES), "nodes that are a day gone; one for ever"),
     Kind("audit", re.escape(keys.AUDIT), "newest 100"),
+    Kind("audit_stones", re.escape(keys.AUDIT_STONES), "one for 100 entries of the audit journal, for ever"),
     Kind("cache", r"tether:cache:.*", "minutes, as whoever writes says", expires=True),
     Kind("archiver", re.escape(keys.ARCHIVER), "5 s", expires=True),
     Kind("verified", re.escape(keys.VERIFIED), "one string for ever"),

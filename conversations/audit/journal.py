@@ -1,7 +1,7 @@
 """Adding to the audit journal, in the transaction of what is recorded: no act without its entry, and none alone.
 
 Entries form one chain. `seq` and `prev` are unique, so of two writers anywhere that follow the same entry one fails,
-and tries again after the other. The newest heads are also kept in Redis (heads.py), so that a cut tail is found.
+and tries again after the other. Heads are also kept in Redis (heads.py), so that a cut tail is found.
 """
 
 import json
@@ -74,7 +74,7 @@ def _append(drafts: list[Draft]) -> None:
                     seq, before = row.seq, row.hash
                 AuditEntry.objects.bulk_create(rows)
                 # Robust: what is committed stays, whatever Redis says.
-                transaction.on_commit(partial(heads.keep, seq, before), robust=True)
+                transaction.on_commit(partial(heads.keep, seq, before, len(rows)), robust=True)
             return
         except IntegrityError:
             continue  # another one was faster

@@ -270,6 +270,31 @@ def test_verify_finds_a_tail_that_was_cut_off_and_written_anew():
     assert faults() == [(4, "is"), (5, "is")]
 
 
+def test_verify_finds_a_long_tail_that_was_cut_off_however_much_was_written_since(monkeypatch):
+    monkeypatch.setattr(heads, "KEPT", 10)
+    monkeypatch.setattr(heads, "STONE_EACH", 10)
+    for _ in range(5):
+        five()
+    sql(f"DELETE FROM {TABLE} WHERE seq > 13")
+    for _ in range(7):
+        five()
+    assert AuditEntry.objects.count() == 48
+    with heads.store.connect_sync() as store:
+        assert store.zcount(keys.AUDIT, 0, 25) == 0  # the newest know nothing of it any more
+    assert faults() == [(20, "is")]
+
+
+def test_milestones_are_kept_of_what_is_written_many_at_once_too():
+    journal.record_many([journal.Draft(Action.DENIED)] * 250)
+    five()
+    with heads.store.connect_sync() as store:
+        assert [int(seq) for _, seq in store.zrange(keys.AUDIT_STONES, 0, -1, withscores=True)] == [200]
+    journal.record_many([journal.Draft(Action.DENIED)] * 60)
+    with heads.store.connect_sync() as store:
+        assert [int(seq) for _, seq in store.zrange(keys.AUDIT_STONES, 0, -1, withscores=True)] == [200, 315]
+    assert faults() == []
+
+
 def test_the_command_tells_what_it_found_and_who_is_who(ana):
     five()
     told = StringIO()
