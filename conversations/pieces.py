@@ -66,8 +66,8 @@ class PieceWriter:
             self._idle.clear()
             self._news.set()
 
-    def step(self, name: str, status: str) -> None:
-        frame = {
+    def step(self, name: str, status: str, tool: str = "") -> None:
+        frame: dict[str, Any] = {
             "type": "step",
             "conversation_id": self._claimed.conversation_id,
             "turn_id": self._claimed.turn_id,
@@ -75,6 +75,8 @@ class PieceWriter:
             "name": name,
             "status": status,
         }
+        if tool:
+            frame["tool"] = tool
         message = {"type": "hint", "c": self._claimed.conversation_id, "f": orjson.dumps(frame)}
         tell_users(self._claimed.members, message)
 

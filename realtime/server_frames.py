@@ -94,6 +94,7 @@ class Step(Told):
     attempt: Count
     name: str
     status: str
+    tool: str | None = Field(None, description="which tool it runs, where it is known")
 
 
 class Snapshot(Told):

@@ -27,8 +27,8 @@ class Heard:
     def piece(self, text):
         self.pieces.append(text)
 
-    def step(self, name, status):
-        self.steps.append((name, status))
+    def step(self, name, status, tool=""):
+        self.steps.append((name, status, tool) if tool else (name, status))
 
     @property
     def text(self):

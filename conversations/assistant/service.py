@@ -223,6 +223,7 @@ class _Run:
         self.said: list[str] = []
         self.values: dict[str, Any] = {}
         self.is_interrupted = False
+        self.tools: dict[str, str] = {}  # by the id of the task that runs it
 
     async def relay(self, graph: Any, job: Job, given: Any, control: RunControl, about: TurnContext) -> None:
         """Run the graph. Raises what it raises."""
@@ -244,7 +245,18 @@ class _Run:
                 self.is_interrupted |= data.pop("__interrupt__", None) is not None
                 self.values |= data
             else:
-                self.sink.step(data["name"], "ended" if "result" in data else "began")
+                self._step(data)
+
+    def _step(self, task: dict[str, Any]) -> None:
+        """Tell that a task of the graph begins or ends; which tool it runs is known at its beginning only."""
+        if "result" in task:
+            self.sink.step(task["name"], "ended", self.tools.pop(task["id"], ""))
+            return
+        given = task.get("input")
+        call = given.get("call") if isinstance(given, dict) else None
+        tool = str(call.get("name") or "") if isinstance(call, dict) else ""
+        self.tools[task["id"]] = tool
+        self.sink.step(task["name"], "began", tool)
 
 
 def _config(job: Job, **more: Any) -> RunnableConfig:

@@ -224,13 +224,14 @@ export class Conversation {
   }
 
   /** A hint of what happens before the answer: seen by who looks on, and gone with the turn. */
-  #step({ turn_id: id, attempt, name, status }) {
+  #step({ turn_id: id, attempt, name: node, status, tool }) {
     const turn = this.turns.get(id);
     if (!this.live || !turn || attempt !== turn.attempt) return "ignored";
+    const name = tool ? `${node}_${tool}` : node;
     const last = turn.steps.findLast((step) => step.name === name);
     if (status !== "began") Object.assign(last ?? {}, { open: Math.max(0, (last?.open ?? 1) - 1) });
     else if (last && last === turn.steps.at(-1)) Object.assign(last, { count: last.count + 1, open: last.open + 1 });
-    else turn.steps.push({ name, count: 1, open: 1 });
+    else turn.steps.push({ name, tool, count: 1, open: 1 });
     return "applied";
   }
 

@@ -30,6 +30,40 @@ def test_an_answer_is_stopped_on_one_device_and_ends_on_both(both):
     assert second.wait_for_lines(4)[-1] == ("assistant", "echo: still there?")
 
 
+def expect_at_the_field(window):
+    expect(window.page.locator("#say")).to_be_focused(timeout=PATIENCE_MS)
+
+
+def test_keys_alone_stop_approve_try_again_and_lead_back_to_the_field(browsers):
+    window = browsers()
+    window.begin()
+    keys = window.page.locator
+    window.say("/words 900")
+    window.wait_for_writing("w2")
+    keys("#writing .stop").press("Enter")
+    expect_at_the_field(window)
+    window.wait_for_lines(2)
+    expect_at_the_field(window)
+    keys("#lines [data-verb=regenerate]:visible").press("Enter")
+    window.wait_for_writing("w2")
+    expect_at_the_field(window)
+    keys("#writing .stop").press("Enter")
+    expect(keys("#writing .message")).to_have_count(0, timeout=PATIENCE_MS)
+    window.say("/approve tea")
+    wait_for_question(window)
+    keys("#writing .approve").press("Enter")
+    expect_at_the_field(window)
+    expect(keys("#lines .message").last.locator(".text")).to_have_text("approved: tea", timeout=PATIENCE_MS)
+    window.say("/fail")
+    keys("#lines .again").press("Enter")
+    expect(keys("#lines .again")).to_be_enabled(timeout=PATIENCE_MS)
+    expect_at_the_field(window)
+    keys("#lines [data-verb=edit]:visible").last.press("Enter")
+    window.confirm("hello")
+    expect(keys("#lines .message").last.locator(".text")).to_contain_text("echo: hello", timeout=PATIENCE_MS)
+    expect_at_the_field(window)
+
+
 def test_a_silent_model_can_be_stopped(both):
     first, second = both
     first.say("/slow 30")
@@ -46,6 +80,7 @@ def test_an_approval_on_one_device_closes_the_question_on_the_other(both):
     for window in both:
         expect(question(window).locator(".asks")).to_contain_text("approve")
         expect(question(window).locator("dd")).to_have_text("<b>cake</b>")
+        expect(window.page.locator("#writing .steps")).to_have_text("Asks for a decision")
     second.page.locator("#writing .approve").click()
     for window in both:
         expect(question(window)).to_have_count(0, timeout=PATIENCE_MS)

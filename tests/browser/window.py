@@ -67,7 +67,7 @@ class Window:
 
     def confirm(self, text=None):
         if text is not None:
-            self.page.fill("#ask-value", text)
+            self.page.fill("#ask-value:visible, #ask-long:visible", text)
         self.page.click("#ask-ok")
 
     def lines(self):

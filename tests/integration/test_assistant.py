@@ -81,7 +81,7 @@ async def test_every_named_steps_beginning_and_end_are_told(talk):
     assert heard.steps == [(name, status) for name in names for status in ("began", "ended")]
     asked = Heard()
     await talk.run(await talk.claim("/approve cake"), asked)
-    assert asked.steps[-2:] == [("tools", "began"), ("tools", "ended")]
+    assert asked.steps[-2:] == [("tools", "began", "approve"), ("tools", "ended", "approve")]
 
 
 async def test_a_turn_that_was_answered_while_its_node_died_is_not_asked_again(talk, settings):

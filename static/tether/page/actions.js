@@ -1,9 +1,7 @@
 /** What the menu of a conversation does. Each asks first where it cannot be undone. */
 
-import { askAssistant } from "./assistant.js";
 import { ask, toast } from "./dialogs.js";
 import { find } from "./dom.js";
-import { showShares } from "./shares.js";
 import { say, sayError } from "./words.js";
 
 export class Actions {
@@ -61,8 +59,15 @@ export class Actions {
       const username = await ask(asked);
       if (username) await this.#about(username, "invite", id);
     },
-    assistant: ({ id, members }) => askAssistant(this.#client, id, this.#owns(members)),
-    share: ({ id }) => showShares(this.#client, id),
+    // Seldom needed, so the page does not wait for them.
+    assistant: async ({ id, members }) => {
+      const { askAssistant } = await import("./assistant.js");
+      await askAssistant(this.#client, id, this.#owns(members));
+    },
+    share: async ({ id }) => {
+      const { showShares } = await import("./shares.js");
+      await showShares(this.#client, id);
+    },
     remove: async ({ id, members }) => {
       const others = members.filter(({ user_id: user }) => String(user) !== this.#client.userId);
       const text = others.map(({ username }) => username).join(", ");

@@ -64,10 +64,10 @@ const QUIET_STEPS = new Set(["take_input", "respond", "update_context"]);
 const STEPS = {
   key: ({ name }) => name,
   make: () => clone("step"),
-  update: (element, { name, count, open }) => {
+  update: (element, { name, tool, count, open }) => {
     element.dataset.done = String(open === 0);
     const known = say(`step_${name}`);
-    const words = known === `step_${name}` ? name : known;
+    const words = known !== `step_${name}` ? known : tool ? say("step_tool", { tool }) : name;
     write(find(".words", element), count > 1 ? `${words} × ${count}` : words);
   },
 };

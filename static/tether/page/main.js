@@ -7,6 +7,7 @@ import { Composer } from "./composer.js";
 import { showNotice, toast } from "./dialogs.js";
 import { find, write } from "./dom.js";
 import { Drafts } from "./drafts.js";
+import { keepingFocus } from "./focus.js";
 import { onSignedOut, showFarewell, tellSignedOut } from "./farewell.js";
 import { Ratings } from "./ratings.js";
 import { Keeper, Pen } from "./keeper.js";
@@ -177,6 +178,10 @@ function leave(why) {
 }
 
 function render() {
+  keepingFocus(renderAll);
+}
+
+function renderAll() {
   if (over) return;
   const conversation = open();
   renderStatus(client);

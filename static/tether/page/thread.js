@@ -4,6 +4,7 @@ import { isReplaced } from "../conversation.js";
 import { readQuestion } from "../question.js";
 import { toast } from "./dialogs.js";
 import { clone, find, reconcile, write } from "./dom.js";
+import { goOn, keepingFocus } from "./focus.js";
 import { pendingNote, showMessage, showNotice, showQuestion, showTurn } from "./lines.js";
 import { Reach } from "./reach.js";
 import { say, sayError } from "./words.js";
@@ -51,6 +52,10 @@ export class Thread {
   }
 
   render(conversation) {
+    keepingFocus(() => this.#render(conversation));
+  }
+
+  #render(conversation) {
     if (this.#shown !== conversation) this.#begin(conversation);
     const all = conversation.lines();
     const lines = this.#reach.of(all, this.#stuck);
@@ -81,7 +86,6 @@ export class Thread {
 
   #renderOlder(conversation) {
     older.hidden = !conversation.more;
-    older.disabled = this.#loading;
     write(older, say(this.#loading ? "loading" : this.#couldNotLoad ? "older_failed" : "older"));
   }
 
@@ -208,7 +212,9 @@ export class Thread {
   /** Send a command about a turn once; its effect comes by the log, to every device alike. */
   async #order(buttons, command, args) {
     const ordered = (is) => buttons.forEach((button) => Object.assign(button, { ordered: is, disabled: is }));
+    const held = buttons.includes(document.activeElement);
     ordered(true);
+    if (held) goOn();
     try {
       await this.#client.command(command, { conversation_id: this.#shown.id, ...args });
     } catch (error) {
