@@ -13,6 +13,17 @@ pytestmark = pytest.mark.timeout(180)
 PICTURES = Path(__file__).parents[2] / "docs" / "screenshots"
 SIZES = {"desk": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 SCHEMES = ("light", "dark")
+WITH_A_TABLE = """**two teas for the morning**
+
+| tea | minutes | caffeine |
+| --- | --- | --- |
+| Assam | 4 | 60 mg |
+| Sencha | 1.5 | 30 mg |
+
+```python
+def brew(leaves, minutes=4):
+    return pour(leaves, boil(water), minutes)  # never squeeze
+```"""
 
 
 @pytest.fixture
@@ -34,6 +45,10 @@ def take(tmp_path):
 def test_the_conversation_fits_its_window(browsers, take):
     window = browsers()
     with_a_past(window)
+    window.say(WITH_A_TABLE)
+    expect(window.page.locator("#lines td").last).to_be_visible(timeout=PATIENCE_MS)
+    window.say("/approve order 200 g of Assam")
+    expect(window.page.locator("#writing .approve")).to_be_visible(timeout=PATIENCE_MS)
     take(window.page, "conversation")
     assert window.page.locator("#say").bounding_box()["y"] < SIZES["phone"]["height"]
 
