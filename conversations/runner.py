@@ -236,7 +236,7 @@ class TurnRunner:
         if outcome.status == "waiting":
             await _persistently(lambda: turns.release(claimed, interrupts=outcome.interrupts))
             return
-        if outcome.status != "done" and job is not None:
+        if outcome.status != "done" and job is not None and not outcome.is_rewound:
             await self._assistant.end_turn(job, text=outcome.text, status=outcome.status)
         point("turn.ended")
         await self._finish(claimed, outcome)

@@ -339,6 +339,16 @@ class FencedRedisSaver(AsyncRedisSaver):
         thread_id = config["configurable"]["thread_id"]
         await run_fenced("checkpoint_discard", config, [], [keys.prefix(thread_id), keys.writes_prefix(thread_id)])
 
+    async def arewind(self, config: RunnableConfig) -> None:
+        """Drop the turn's checkpoints; what it began from is the head again, marked as suspect.
+
+        Where another turn had marked that before, every checkpoint of the thread goes. Raises Fenced, Unavailable.
+        """
+        settled = config["configurable"]
+        thread_id = settled["thread_id"]
+        more = [settled["turn_id"], keys.prefix(thread_id), keys.writes_prefix(thread_id)]
+        await run_fenced("checkpoint_rewind", config, [], more)
+
     async def adelete_thread(self, thread_id: str) -> None:
         """Drop every checkpoint of the thread, and the notes of its beginning. Raises Unavailable."""
         await run(

@@ -177,15 +177,47 @@ async def test_an_answer_too_long_is_kept_as_far_as_it_may_be(settings):
 
 
 @pytest.mark.parametrize("step", ["split_window", "answer_open_calls", "describe"])
-async def test_a_fault_in_a_step_of_ours_costs_one_turn_and_the_next_is_rebuilt(talk, monkeypatch, step):
+async def test_a_fault_in_a_step_of_ours_costs_one_turn_and_the_next_goes_on_from_before_it(talk, monkeypatch, step):
     await talk.say("one")
     monkeypatch.setattr(f"conversations.assistant.context.{step}", lambda *_: 1 / 0)
     outcome = await talk.say("two")
     assert (outcome.status, "reason of the server" in outcome.error) == ("failed", True)
+    assert await talk.said() == ["one", "echo: one"]
     monkeypatch.undo()
-    talk.transcript = [{"role": "user", "content": each} for each in ("one", "two")]
+    # What was said meanwhile comes from the log, which this talk has not (test_going_on.py).
     assert (await talk.say("three")).text == "echo: three"
-    assert await talk.said() == ["one", "two", "three", "echo: three"]
+    assert await talk.said() == ["one", "echo: one", "three", "echo: three"]
+
+
+async def test_a_state_that_fails_two_turns_is_dropped_and_rebuilt(talk, monkeypatch):
+    await talk.say("one")
+    monkeypatch.setattr("conversations.assistant.context.describe", lambda *_: 1 / 0)
+    await talk.say("two")
+    await talk.say("three")
+    assert await talk.keys() == []
+    monkeypatch.undo()
+    talk.transcript = [{"role": "user", "content": each} for each in ("one", "two", "three")]
+    assert (await talk.say("four")).text == "echo: four"
+    assert await talk.said() == ["one", "two", "three", "four", "echo: four"]
+
+
+async def test_a_turn_that_ends_well_clears_the_state_it_began_from(talk, monkeypatch):
+    await talk.say("one")
+    for number in range(3):
+        with monkeypatch.context() as fault:
+            fault.setattr("conversations.assistant.context.describe", lambda *_: 1 / 0)
+            await talk.say(f"fails {number}")
+        await talk.say(f"well {number}")
+    assert await talk.said() == ["one", "echo: one", *(f"{e}well {n}" for n in range(3) for e in ("", "echo: "))]
+
+
+async def test_a_state_that_cannot_take_a_turns_end_goes_back_to_before_it(talk, monkeypatch):
+    await talk.say("one")
+    job = await talk.claim("two")
+    monkeypatch.setattr("conversations.assistant.context.answer_open_calls", lambda *_: 1 / 0)
+    await talk.assistant.end_turn(job, text="half", status="cancelled")
+    monkeypatch.undo()
+    assert await talk.said() == ["one", "echo: one"]
 
 
 async def test_a_model_that_calls_tools_in_circles_is_shown_none_after_eight_rounds(settings):
@@ -250,6 +282,7 @@ async def test_a_late_writer_does_not_set_the_state_aside(talk):
     job = await talk.claim("two")
     await talk.claim(job=job)
     late = {"thread_id": job.conversation_id, "turn_id": job.turn_id, "attempt": 1}
-    with pytest.raises(Fenced):
-        await talk.assistant.saver.adiscard({"configurable": late})
+    for put_aside in (talk.assistant.saver.adiscard, talk.assistant.saver.arewind):
+        with pytest.raises(Fenced):
+            await put_aside({"configurable": late})
     assert await talk.said() == ["one", "echo: one"]

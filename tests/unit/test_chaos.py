@@ -105,6 +105,6 @@ def test_a_run_in_which_a_kind_of_fault_did_not_happen_fails(tmp_path):
 async def test_a_node_whose_port_stays_in_use_is_given_up_with_its_name(monkeypatch):
     monkeypatch.setattr(stack, "END_SECONDS", 0.1)
     node = stack.Node(SimpleNamespace(redis_port=1, installation=None), "n1")
-    with socket.create_server(("127.0.0.1", node.port)):
-        with pytest.raises(stack.PortTaken, match=f"port {node.port} of n1"):
-            await node.restart()
+    taken = pytest.raises(stack.PortTaken, match=f"port {node.port} of n1")
+    with socket.create_server(("127.0.0.1", node.port)), taken:
+        await node.restart()
