@@ -21,6 +21,7 @@ from . import context
 from .answer import Limit
 from .between import read_between
 from .compiling import compile_graph
+from .containing import contained, prepare_loop
 from .given import HeadTurn
 from .memory import MemoryStore
 from .models import Models, PoisonedState, explain, is_expected, is_suspect
@@ -51,6 +52,7 @@ class Assistant:
 
         Raises StartRefused for a model, tool or CHAT_GRAPH that cannot be used, Unavailable.
         """
+        prepare_loop()
         self.models.check()
         self.saver, self.memory = FencedRedisSaver(), MemoryStore()
         self.graph, self.is_ours = compile_graph(self.models, self.saver, self.memory)
@@ -125,7 +127,8 @@ class Assistant:
         control = self.controls[job.turn_id] = RunControl()
         run = _Run(sink)
         try:
-            await run.relay(self.graph, job, given, control, _context(job, heard))
+            with contained():
+                await run.relay(self.graph, job, given, control, _context(job, heard))
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError  # which LangGraph swallows when it comes while it tidies up
             if run.is_interrupted:
@@ -166,7 +169,8 @@ class Assistant:
         read is dropped, so that the next turn rebuilds it.
         """
         try:
-            await self._end_turn(job, text, status)
+            with contained():
+                await self._end_turn(job, text, status)
         except (Fenced, Unavailable):
             raise
         except PoisonedState as error:
