@@ -285,7 +285,7 @@ def _context(job: Job, heard: int) -> TurnContext:
         topic=given.topic,
         title=given.title,
         instructions=given.instructions,
-        own_instructions=given.own_instructions,
+        own_instructions="" if job.username else given.own_instructions,
         recap=given.recap,
         heard=heard,
     )
