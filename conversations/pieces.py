@@ -103,9 +103,11 @@ class PieceWriter:
         """Return when every piece is durable and announced. Raises Fenced."""
         assert self._task is not None
         self._hurry.set()
-        idle = asyncio.get_running_loop().create_task(self._idle.wait())
-        await asyncio.wait({idle, self._task}, return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
+        idle = asyncio.get_running_loop().create_task(self._idle.wait(), name="pieces idle")
+        try:
+            await asyncio.wait({idle, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            idle.cancel()
         if self._task.done():
             self._task.result()
 

@@ -165,7 +165,7 @@ class TurnRunner:
         except (Fenced, Forbidden):
             logger.info("turn.lost", **_ids(claimed))
         except TurnCancelled as cancelled:  # while it was given up
-            await self._finish(claimed, Outcome("cancelled", cancelled_by=cancelled.device_id))
+            await self._finish(claimed, Outcome("cancelled", text=claimed.written, cancelled_by=cancelled.device_id))
         except Exception:
             # A fault of ours would come again at each attempt: the turn fails, and the conversation goes on.
             logger.exception("turn.fault", **_ids(claimed))
@@ -175,7 +175,7 @@ class TurnRunner:
         try:
             await self._finish(claimed, Outcome(status="failed", error=FAULT))
         except TurnCancelled as cancelled:
-            await self._finish(claimed, Outcome("cancelled", cancelled_by=cancelled.device_id))
+            await self._finish(claimed, Outcome("cancelled", text=claimed.written, cancelled_by=cancelled.device_id))
 
     async def _hand_back(self, claimed: Claim) -> None:
         """The node stops: the turn is due at once, so that another node goes on now, not when the lease ends."""
@@ -216,7 +216,8 @@ class TurnRunner:
                 await writer.flush()
                 await self._end(job, claimed, outcome)
             except TurnCancelled as cancelled:
-                outcome = Outcome("cancelled", text="".join(writer.said), cancelled_by=cancelled.device_id)
+                text = max("".join(writer.said), claimed.written, key=len)
+                outcome = Outcome("cancelled", text=text, cancelled_by=cancelled.device_id)
                 await self._end(job, claimed, outcome)
         teller.note(conversation_id)
         logger.info("turn.finished", **_ids(claimed), status=outcome.status)
@@ -236,7 +237,7 @@ class TurnRunner:
         if outcome.status == "waiting":
             await _persistently(lambda: turns.release(claimed, interrupts=outcome.interrupts))
             return
-        if outcome.status != "done" and job is not None:
+        if outcome.status != "done" and job is not None and not outcome.is_rewound:
             await self._assistant.end_turn(job, text=outcome.text, status=outcome.status)
         point("turn.ended")
         await self._finish(claimed, outcome)

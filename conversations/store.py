@@ -14,10 +14,11 @@ from django.utils.translation import gettext_noop as N_
 from redis import Redis as SyncRedis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, NoScriptError, TimeoutError
+from redis.exceptions import BusyLoadingError, ConnectionError, NoScriptError, ResponseError, TimeoutError
 from redis.retry import Retry
 
 from .errors import Unavailable
+from .wire import PASSING
 
 LUA_DIR = Path(__file__).parent / "lua"
 # As long as the shared wire waits (wire.py). No command that goes this way blocks in Redis by itself.
@@ -75,11 +76,20 @@ async def close() -> None:
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turn 'Redis does not answer' into Unavailable. Its effect may have happened all the same."""
+    """Turn 'Redis does not answer', or not now, into Unavailable. Its effect may have happened all the same."""
     try:
         yield
     except (ConnectionError, TimeoutError, BusyLoadingError, OSError) as error:
-        raise Unavailable(N_("The store does not answer; try again."), retry_after=1) from error
+        raise _unavailable() from error
+    except ResponseError as error:
+        # The client takes the code off the text where it has a class for it.
+        if not f"{error.status_code or ''} {error}".lstrip().startswith(PASSING):
+            raise
+        raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(N_("The store does not answer; try again."), retry_after=1)
 
 
 @cache

@@ -36,6 +36,7 @@ class Claim(NamedTuple):
     # Leases in a row that ended without a new checkpoint or piece, this node's clock when the claim was sent.
     lapses: int = 0
     asked_at: float = 0.0
+    written: str = ""  # the longest that an earlier attempt has written of the answer
 
 
 class Missed(NamedTuple):
@@ -72,7 +73,7 @@ async def claim(
     if reply[0] == 0:
         return Missed(reply[1].decode(), reply[2], reply[3] == 1, reply[3] == 2)
     point("turn.claim")
-    _, epoch, seq, chain, user, message_seq, declined_by, interrupts, members, answers, lapses = reply
+    _, epoch, seq, chain, user, message_seq, declined_by, interrupts, members, answers, lapses, written = reply
     claimed = Claim(
         conversation_id,
         turn_id,
@@ -85,6 +86,7 @@ async def claim(
         orjson.loads(b"[%b]" % answers),
         lapses,
         asked_at,
+        written.decode(),
     )
     tell_entries(
         claimed.members,

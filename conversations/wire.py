@@ -21,8 +21,9 @@ from .errors import Unavailable
 CONNECT_SECONDS = 3.0
 # Longer than any fsync should take; a Redis that is silent for so long is treated as gone.
 REPLY_SECONDS = 5.0
-# What a Redis answers that is starting, out of space, or being failed over: it may answer later.
-PASSING = ("LOADING", "MASTERDOWN", "READONLY", "MISCONF", "OOM", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
+# What a Redis answers that is starting, held by a long script, out of space, or being failed over: it may answer later.
+# (Not BUSYGROUP and BUSYKEY, which are answers.)
+PASSING = ("LOADING", "BUSY ", "MASTERDOWN", "READONLY", "MISCONF", "OOM", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
 
 Reply = Any
 OnReply = Callable[[Reply], None]

@@ -68,7 +68,7 @@ class Talk:
         """Run a whole turn, ended and pruned, and return its outcome."""
         job = await self.claim(text)
         outcome = await self.run(job)
-        if outcome.status == "failed":
+        if outcome.status == "failed" and not outcome.is_rewound:
             await self.assistant.end_turn(job, text="", status="failed")
         await self.assistant.prune(self.conversation_id, job.turn_id)
         return outcome

@@ -23,6 +23,10 @@ class Hung(Exception):
     """A node that was told to end did not. The text says where its threads are."""
 
 
+class PortTaken(Exception):
+    """A node cannot be started again: something holds its port. The text says which."""
+
+
 class Node:
     """One node of a ``stack``. ``well``: up, running, and with a way to Redis, as far as we did it no harm."""
 
@@ -66,8 +70,12 @@ class Node:
         await self.until_ready()
 
     async def _until_port_is_free(self) -> None:
-        while not is_port_free(self.port):  # noqa: ASYNC110  # the kernel tells nobody
-            await asyncio.sleep(POLL_SECONDS)
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                while not is_port_free(self.port):  # noqa: ASYNC110  # the kernel tells nobody
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise PortTaken(f"port {self.port} of {self.name} was still in use after {END_SECONDS} s") from None
 
     def kill(self) -> None:
         self.well = False

@@ -1,6 +1,7 @@
 """How the checkpoints' scripts are run: under the turn's fence, and once more while Redis restarts."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.conf import settings
@@ -36,9 +37,18 @@ async def run_fenced(name: str, config: RunnableConfig, more_keys: list[str], mo
 
 async def run(name: str, script_keys: list[str], args: list[Any]) -> Any:
     """Run a script, again and again for a moment while Redis does not answer. Raises Fenced, Unavailable."""
+    return await _patiently(lambda: batcher().submit(name, script_keys, args))
+
+
+async def read(*parts: Any) -> Any:
+    """Run a command that changes nothing, as patiently. Raises Unavailable."""
+    return await _patiently(lambda: batcher().command(*parts))
+
+
+async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
     for delay_seconds in (*RETRY_SECONDS, None):
         try:
-            return await batcher().submit(name, script_keys, args)
+            return await ask()
         except ResponseError as error:
             if str(error).startswith("FENCED"):
                 raise Fenced("another attempt writes this turn's checkpoints") from error

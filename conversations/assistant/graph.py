@@ -5,6 +5,7 @@ model writes between turns, or, until it has, line by line into `summary`.
 """
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -21,7 +22,7 @@ from typing_extensions import TypedDict
 from conversations.gist import title_of
 from conversations.lease import hold_lease
 
-from . import context, prompts, tools
+from . import context, privacy, prompts, tools
 from .approval import ask_person
 from .asking import Asked, ask
 from .models import Models
@@ -170,13 +171,19 @@ def _respond_with(models: Models, offered: list[tools.Tool]) -> Any:
         """Ask the model; its pieces go out by the run's `messages` stream. Raises what the last model raises."""
         messages: list[BaseMessage] = list(state["messages"])
         about = runtime.context
-        offer = [tool for tool in offered if not (tool.is_private and about.has_company)]
+        chain = models.chain(about.model)
+        # The scripted model is given nothing of anybody's own.
+        is_alone = any(not isinstance(model, ScriptedModel) for _, model in chain) and await privacy.is_alone(about)
+        if not is_alone:
+            about = replace(about, own_instructions="")
+        shown = privacy.shown_to(about.user_id if is_alone else "", messages)
+        offer = [tool for tool in offered if is_alone or not tool.is_private]
         if context.count_rounds(messages) >= MOST_ROUNDS:
             offer = []
         names = [tool.name for tool in offer]
         answer = await ask(
-            models.chain(about.model),
-            lambda model: prompts.prompt(model, messages, dict(state), about, names),
+            chain,
+            lambda model: prompts.prompt(model, shown, dict(state), about, names),
             lambda model: _bound(model, offer),
         )
         return {"messages": [answer.message], "usage": _added(state.get("usage") or NO_USAGE, answer)}
@@ -209,15 +216,18 @@ def _use_tool_of(offered: dict[str, tools.Tool]) -> Any:
 
         Raises GraphInterrupt until there is an answer; then it runs again from its beginning.
         """
-        call = given["call"]
-        tool = known.get(call["name"])
+        call, about = given["call"], runtime.context
+        tool, marks = known.get(call["name"]), dict[str, Any]()
         if tool is None:
             content = "There is no such tool."
         elif tool.needs_approval and not ask_person(call):
             content = "declined"
         else:
-            content = await tools.run_tool(tool, call["args"], tools.Scope(runtime.context, runtime.store))
-        return {"messages": [ToolMessage(content, tool_call_id=call["id"], id=f"{call['id']}-answer")]}
+            is_own = tool.is_personal and await privacy.is_alone(about)
+            content = await tools.run_tool(tool, call["args"], tools.Scope(about, runtime.store, is_own))
+            marks = privacy.owned_by(about.user_id) if is_own else {}
+        answer_id = f"{call['id']}-answer"
+        return {"messages": [ToolMessage(content, tool_call_id=call["id"], id=answer_id, additional_kwargs=marks)]}
 
     return use_tool
 

@@ -53,7 +53,10 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """``status`` is done, waiting, cancelled or failed (``error`` is for people); ``text`` what there is to keep."""
+    """``status`` is done, waiting, cancelled or failed (``error`` is for people); ``text`` what there is to keep.
+
+    ``is_rewound``: the state is back where the turn began, and has no turn-end of it.
+    """
 
     status: str
     text: str = ""
@@ -63,6 +66,7 @@ class Outcome:
     title: str = ""
     cancelled_by: str = ""  # the device
     language: str = ""
+    is_rewound: bool = False
     values: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the state at its end
 
 

@@ -34,6 +34,7 @@ from . import keys
 from .fence import run, run_fenced, ttl_ms
 from .models import PoisonedState, StateNotPlain, StateTooBig
 from .outcome import Source
+from .privacy import shown_to
 from .serializer import SafeSerializer
 
 INDEX = "tether_checkpoints"
@@ -188,7 +189,7 @@ class FencedRedisSaver(AsyncRedisSaver):
         """Make the turn's end, if it is kept, the head of another thread, as of ``seq`` there. Raises Unavailable.
 
         A turn that was cut short where nobody ran it has no end, only a last step: what it said is not in there.
-        One that cannot be read is as good as none.
+        One that cannot be read is as good as none. What tools told one person alone stays behind.
         """
         names = await self._in_thread({"thread_id": source.conversation_id, "checkpoint_ns": ""}, None, source.turn_id)
         try:
@@ -204,6 +205,8 @@ class FencedRedisSaver(AsyncRedisSaver):
         config = _config(target_id, "", "")
         config["configurable"]["turn_seq"] = seq
         metadata = {name: value for name, value in saved.metadata.items() if name not in OF_ITS_TURN}
+        values = saved.checkpoint["channel_values"]
+        values["messages"] = shown_to("", values["messages"])
         await self.aput(config, saved.checkpoint, cast(CheckpointMetadata, metadata), {})
         return True
 
@@ -338,6 +341,16 @@ class FencedRedisSaver(AsyncRedisSaver):
         """Drop every checkpoint of the turn's thread, under the fence. Raises Fenced, Unavailable."""
         thread_id = config["configurable"]["thread_id"]
         await run_fenced("checkpoint_discard", config, [], [keys.prefix(thread_id), keys.writes_prefix(thread_id)])
+
+    async def arewind(self, config: RunnableConfig) -> None:
+        """Drop the turn's checkpoints; what it began from is the head again, marked as suspect.
+
+        Where another turn had marked that before, every checkpoint of the thread goes. Raises Fenced, Unavailable.
+        """
+        settled = config["configurable"]
+        thread_id = settled["thread_id"]
+        more = [settled["turn_id"], keys.prefix(thread_id), keys.writes_prefix(thread_id)]
+        await run_fenced("checkpoint_rewind", config, [], more)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Drop every checkpoint of the thread, and the notes of its beginning. Raises Unavailable."""

@@ -21,6 +21,7 @@ from . import context
 from .answer import Limit
 from .between import read_between
 from .compiling import compile_graph
+from .containing import contained, prepare_loop
 from .given import HeadTurn
 from .memory import MemoryStore
 from .models import Models, PoisonedState, explain, is_expected, is_suspect
@@ -51,6 +52,7 @@ class Assistant:
 
         Raises StartRefused for a model, tool or CHAT_GRAPH that cannot be used, Unavailable.
         """
+        prepare_loop()
         self.models.check()
         self.saver, self.memory = FencedRedisSaver(), MemoryStore()
         self.graph, self.is_ours = compile_graph(self.models, self.saver, self.memory)
@@ -125,7 +127,8 @@ class Assistant:
         control = self.controls[job.turn_id] = RunControl()
         run = _Run(sink)
         try:
-            await run.relay(self.graph, job, given, control, _context(job, heard))
+            with contained():
+                await run.relay(self.graph, job, given, control, _context(job, heard))
             if (task := asyncio.current_task()) and task.cancelling():
                 raise asyncio.CancelledError  # which LangGraph swallows when it comes while it tidies up
             if run.is_interrupted:
@@ -142,11 +145,13 @@ class Assistant:
             if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
                 raise
             _log_failure(job, error)
+            outcome = Outcome("failed", text="".join(run.said), error=explain(error), usage=used(run.values))
+            outcome.title = title_of(job.text) if job.seq == 1 else ""
             if self.is_ours and is_suspect(error):
-                await self.saver.adiscard(_config(job))
-            title = title_of(job.text) if job.seq == 1 else ""
-            said = "".join(run.said)
-            return Outcome("failed", text=said, error=explain(error), title=title, usage=used(run.values))
+                # The next turn goes on from where this one began, and finds what was said here in the log.
+                await self.saver.arewind(_config(job))
+                outcome.is_rewound = True
+            return outcome
         finally:
             if self.controls.get(job.turn_id) is control:
                 del self.controls[job.turn_id]
@@ -160,15 +165,19 @@ class Assistant:
         """Write the turn-end checkpoint of a turn that failed or was cancelled: open calls answered, ``text`` added.
 
         Call it before the turn's finish, which gives up the fence. A second call changes nothing.
-        Raises Fenced, Unavailable. A state that cannot take it is dropped, so that the next turn rebuilds it.
+        Raises Fenced, Unavailable. A state that cannot take it goes back to where the turn began; one that cannot be
+        read is dropped, so that the next turn rebuilds it.
         """
         try:
-            await self._end_turn(job, text, status)
+            with contained():
+                await self._end_turn(job, text, status)
         except (Fenced, Unavailable):
             raise
+        except PoisonedState as error:
+            await self._set_aside(job, error)
         except Exception as error:
             _log_failure(job, error)
-            await self.saver.adiscard(_config(job))
+            await self.saver.arewind(_config(job))
 
     async def _end_turn(self, job: Job, text: str, status: str) -> None:
         snapshot = await self._state(job)
@@ -276,7 +285,7 @@ def _context(job: Job, heard: int) -> TurnContext:
         topic=given.topic,
         title=given.title,
         instructions=given.instructions,
-        own_instructions=given.own_instructions,
+        own_instructions="" if job.username else given.own_instructions,
         recap=given.recap,
         heard=heard,
     )

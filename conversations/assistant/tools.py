@@ -32,10 +32,11 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """For which turn a tool runs."""
+    """For which turn a tool runs. ``is_alone``: so far, nobody but the one who asks will know what it says."""
 
     turn: TurnContext
     memory: BaseStore | None
+    is_alone: bool = False
 
 
 Run = Callable[[dict[str, Any], Scope], Awaitable[str]]
@@ -46,6 +47,7 @@ class Tool:
     """``takes``: argument -> what it is, all of them texts; ``optional`` names those that may be left out.
 
     ``is_private``: it tells what is one person's own, so it is of no use where others read the answer.
+    ``is_wider_alone``: it says more to a person who is alone, and that is their own.
     """
 
     name: str
@@ -55,6 +57,12 @@ class Tool:
     optional: frozenset[str] = frozenset()
     needs_approval: bool = False
     is_private: bool = False
+    is_wider_alone: bool = False
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it matters who else is here."""
+        return self.is_private or self.is_wider_alone
 
     def schema(self) -> dict[str, Any]:
         """Return the tool as providers want it described."""
@@ -75,7 +83,7 @@ async def _current_time(args: dict[str, Any], scope: Scope) -> str:
 async def _search(args: dict[str, Any], scope: Scope) -> str:
     turn = scope.turn
     # Others who read the answer may not read this person's other conversations.
-    where = turn.conversation_id if turn.has_company else ""
+    where = "" if scope.is_alone else turn.conversation_id
     found = await search_messages(
         user_id=turn.user_id, query=str(args["query"]), conversation_id=where, limit=MOST_FOUND + 1
     )
@@ -122,6 +130,7 @@ REGISTRY = {
             "Search what this person and you have said, in all of this person's conversations.",
             _search,
             {"query": "words that must all occur, in any form"},
+            is_wider_alone=True,
         ),
         Tool(
             "remember",
@@ -173,7 +182,7 @@ def find_offered() -> list[Tool]:
 
 async def run_tool(tool: Tool, args: dict[str, Any], scope: Scope) -> str:
     """Return what the tool says, or in words why it failed. Cancelled: the tool is, too. Raises Fenced, Unavailable."""
-    if tool.is_private and scope.turn.has_company:
+    if tool.is_private and not scope.is_alone:
         return "This can only be used where the person is alone with you."
     missing = [name for name in tool.takes if name not in tool.optional and not args.get(name)]
     if missing:

@@ -24,11 +24,11 @@ class TurnContext:
     topic: str = ""
     title: str = ""
     instructions: str = ""  # the conversation's
-    own_instructions: str = ""  # of the person who asks
+    own_instructions: str = ""  # of the person who asks; empty where others read the answer
     recap: Recap | None = None
     heard: int = 0  # messages of people since the last turn that asked for no answer
 
     @property
     def has_company(self) -> bool:
-        """Whether others read what is answered."""
+        """Whether others read what is answered, as of the turn's beginning; `privacy.is_alone` tells of now."""
         return bool(self.username)

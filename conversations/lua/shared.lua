@@ -130,6 +130,8 @@ end
 local function end_cancelled(at, conversation_id, turn_id, by, now)
   local key, pieces = by.tag .. ':turn:' .. turn_id, by.tag .. ':pieces:' .. turn_id
   local text = table.concat(redis.call('LRANGE', pieces, 0, -1))
+  local earlier = redis.call('HGET', key, 'written') -- by an attempt before this one
+  if earlier and #earlier > #text then text = earlier end
   local message, preview, about = '', '', ''
   if text ~= '' then
     message = string.format('{"event":"message","at":"%s","data":{"message_id":"%s","role":"assistant",'

@@ -50,6 +50,9 @@ class Thread:
         config = self.config(turn_id, attempt, checkpoint_id=self.head)
         await self.saver.aput_writes(config, writes, task_id)
 
+    async def parent(self):
+        return (await self.saver.aget_tuple(self.config())).parent_config["configurable"]["checkpoint_id"]
+
     async def newest(self):
         found = await self.saver.aget_tuple(self.config())
         return found and found.checkpoint["channel_values"]["messages"][0].content
@@ -226,6 +229,49 @@ async def test_a_late_prune_leaves_the_running_turn_alone_and_catches_up_on_olde
         "turn-2 ends",
         "turn-1 ends",
     ]
+
+
+async def test_a_rewound_turn_leaves_what_it_began_from_and_a_repeat_changes_nothing(thread):
+    for turn_id in ("turn-1", "turn-2", "turn-3"):
+        await thread.claim(turn_id)
+        await thread.put(f"{turn_id} begins", turn_id)
+        await thread.write([("messages", "x")], turn_id=turn_id)
+        await thread.put(f"{turn_id} ends", turn_id)
+        await thread.saver.aprune_turn(thread.id, turn_id if turn_id != "turn-3" else "turn-0")
+    await thread.write([("__interrupt__", [Interrupt("?", id="a")])], turn_id="turn-3")
+    for _ in range(2):
+        await thread.saver.arewind(thread.config("turn-3"))
+        assert await thread.newest() == "turn-2 ends"
+        assert await store.client().zcard(keys.order(thread.id)) == 2
+        assert len(await store.client().keys(f"*checkpoint*:{thread.id}*")) == 4
+        assert -1 not in await thread.lives()
+
+
+async def test_what_fails_a_second_turn_goes_with_everything(thread):
+    await thread.claim("turn-1")
+    await thread.put("one", "turn-1")
+    start = thread.head
+    for turn_id, kept in (("turn-2", "one"), ("turn-3", None)):
+        thread.head = start
+        await thread.claim(turn_id)
+        await thread.put("two", turn_id)
+        await thread.saver.arewind(thread.config(turn_id))
+        assert await thread.newest() == kept
+    assert await store.client().keys(f"*checkpoint*:{thread.id}*") == []
+
+
+@pytest.mark.parametrize("lost", ["gone", "no JSON"])
+async def test_where_the_start_of_a_rewound_turn_is_of_no_use_nothing_is_the_head_and_older_ends_stay(thread, lost):
+    for turn_id in ("turn-1", "turn-2", "turn-3"):
+        await thread.claim(turn_id)
+        await thread.put(f"{turn_id} ends", turn_id)
+    document = f"{keys.prefix(thread.id)}:{(await thread.parent())}"
+    await store.client().delete(document)
+    if lost == "no JSON":
+        await store.client().set(document, "text")
+    await thread.saver.arewind(thread.config("turn-3"))
+    assert await thread.newest() is None
+    assert await store.client().zcard(keys.order(thread.id)) == 2
 
 
 async def test_fifty_turns_leave_twenty_turn_ends(thread):

@@ -101,6 +101,23 @@ async def test_a_running_turn_is_noted_as_cancelled_and_its_node_is_told_with_it
         await turns.add_pieces(claim, 2, [])
 
 
+@pytest.mark.parametrize(
+    ("later", "kept"),
+    [([], "the first words"), (["the"], "the first words"), (["x" * 20], "x" * 20)],
+)
+async def test_a_cancel_keeps_the_longest_that_any_attempt_has_written(later: list[str], kept: str) -> None:
+    talk = await new_talk()
+    turn_id = await ask(talk)
+    for pieces in (["the first ", "words"], ["the fi"], later):
+        claim = await start_turn(talk)
+        await turns.add_pieces(claim, 1, pieces)
+        await redis().zadd(keys.due(keys.tag(talk.conversation_id)), {talk.conversation_id: 1})
+    assert claim.written == "the first words"
+    await cancel(talk)
+    message = (await snapshot_of(talk)).messages[-1]
+    assert (message["turn_id"], message["status"], message["content"]) == (turn_id, "cancelled", kept)
+
+
 async def test_a_cancelled_turn_can_only_end_as_cancelled() -> None:
     talk = await new_talk()
     turn_id = await ask(talk)

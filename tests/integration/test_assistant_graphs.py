@@ -1,14 +1,20 @@
 """Graphs that are not ours, graphs that misbehave, and state that somebody has poisoned: a reason, and it goes on."""
 
+import asyncio
+from dataclasses import replace
+from typing import Annotated
+
 import pytest
 from django.conf import settings as django_settings
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
 from redis import Redis
 from typing_extensions import TypedDict
 
 from conversations import store
-from conversations.assistant import keys
+from conversations.assistant import keys, tools
+from conversations.assistant.containing import contained, prepare_loop
 from conversations.assistant.service import Assistant
 from conversations.errors import Fenced, StartRefused
 from tests.assistant_kit import Heard, Talk, talk, told_talk
@@ -173,19 +179,162 @@ async def test_an_answer_too_long_is_kept_as_far_as_it_may_be(settings):
     assert 131_000 < len(outcome.text) <= 131_070
 
 
+# -- graphs that raise what would end a process
+
+
+class Panic(BaseException):
+    """As some libraries raise that are written in Rust."""
+
+
+def _exit_at_once(state):
+    raise SystemExit(1)
+
+
+async def _exit(state):
+    await asyncio.sleep(0)
+    raise SystemExit(1)
+
+
+async def _interrupt(state):
+    raise KeyboardInterrupt
+
+
+async def _exit_in_a_task(state):
+    await asyncio.gather(asyncio.sleep(0), _exit(state))
+
+
+async def _exit_in_a_thread(state):
+    await asyncio.to_thread(_exit_at_once, state)
+
+
+async def _panic(state):
+    raise Panic
+
+
+EXITS = {each.__name__: each for each in (_exit_at_once, _exit, _interrupt, _exit_in_a_task, _exit_in_a_thread, _panic)}
+
+
+def exiting():
+    """Ends the process as it is told to, in a node, in a graph inside, or on the way."""
+
+    async def work(state):
+        if asyncio.iscoroutine(left := EXITS.get(_last(state), lambda _: None)(state)):
+            await left
+        return {"messages": [AIMessage(f"answer to {_last(state)}")]}
+
+    def route(state):
+        return _exit_at_once(state) if _last(state) == "on the way" else "work"
+
+    inside = _graph(work).compile()
+
+    async def answer(state):
+        return await inside.ainvoke(state) if state["messages"][0].text == "inside" else await work(state)
+
+    graph = _graph(answer)
+    graph.add_node("work", lambda state: {})
+    graph.add_conditional_edges("answer", lambda state: "work", ["work"])
+    graph.add_conditional_edges(START, lambda state: route(state) and "answer", ["answer"])
+    return graph
+
+
+@pytest.mark.parametrize("first", ["before", "inside"])
+@pytest.mark.parametrize("text", [*EXITS, "on the way"])
+async def test_what_would_end_the_process_fails_the_turn_and_the_next_one_answers(settings, first, text):
+    talk = await graph_talk(settings, "exiting")
+    await talk.say(first)
+    outcome = await talk.say(text)
+    assert (outcome.status, "a reason of the server's own" in outcome.error) == ("failed", True)
+    assert (await talk.say("after")).text == "answer to after"
+
+
+async def test_a_reducer_that_exits_fails_the_turn(settings):
+    talk = await graph_talk(settings, "exiting_reducer")
+    assert (await talk.say("before")).text == "answer to before"
+    assert (await talk.say("exit")).status == "failed"
+    assert (await talk.say("after")).text == "answer to after"
+
+
+def _merge(before, new):
+    if any(message.text == "answer to exit" for message in new):
+        raise SystemExit(1)
+    return add_messages(before, new)
+
+
+class Merged(TypedDict):
+    messages: Annotated[list[AnyMessage], _merge]
+
+
+def exiting_reducer():
+    return _graph(lambda state: {"messages": [AIMessage(f"answer to {_last(state)}")]}, Merged)
+
+
+async def test_a_task_of_a_graph_that_is_cancelled_before_it_begins_leaves_nothing_behind():
+    prepare_loop()
+    with contained():
+        task = asyncio.create_task(_exit(None))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    outside = asyncio.create_task(asyncio.sleep(0, "as ever"))
+    assert await outside == "as ever"
+
+
 # -- our own graph: every step may fail
 
 
+async def test_a_tool_of_ours_that_exits_costs_one_turn(monkeypatch):
+    async def leave(args, scope):
+        raise SystemExit(1)
+
+    monkeypatch.setitem(tools.REGISTRY, "current_time", replace(tools.REGISTRY["current_time"], run=leave))
+    talk = await told_talk("hello", [("current_time", {})], "back")
+    await talk.say("one")
+    assert (await talk.say("two")).status == "failed"
+    assert (await talk.say("three")).text == "back"
+
+
 @pytest.mark.parametrize("step", ["split_window", "answer_open_calls", "describe"])
-async def test_a_fault_in_a_step_of_ours_costs_one_turn_and_the_next_is_rebuilt(talk, monkeypatch, step):
+async def test_a_fault_in_a_step_of_ours_costs_one_turn_and_the_next_goes_on_from_before_it(talk, monkeypatch, step):
     await talk.say("one")
     monkeypatch.setattr(f"conversations.assistant.context.{step}", lambda *_: 1 / 0)
     outcome = await talk.say("two")
     assert (outcome.status, "reason of the server" in outcome.error) == ("failed", True)
+    assert await talk.said() == ["one", "echo: one"]
     monkeypatch.undo()
-    talk.transcript = [{"role": "user", "content": each} for each in ("one", "two")]
+    # What was said meanwhile comes from the log, which this talk has not (test_going_on.py).
     assert (await talk.say("three")).text == "echo: three"
-    assert await talk.said() == ["one", "two", "three", "echo: three"]
+    assert await talk.said() == ["one", "echo: one", "three", "echo: three"]
+
+
+async def test_a_state_that_fails_two_turns_is_dropped_and_rebuilt(talk, monkeypatch):
+    await talk.say("one")
+    monkeypatch.setattr("conversations.assistant.context.describe", lambda *_: 1 / 0)
+    await talk.say("two")
+    await talk.say("three")
+    assert await talk.keys() == []
+    monkeypatch.undo()
+    talk.transcript = [{"role": "user", "content": each} for each in ("one", "two", "three")]
+    assert (await talk.say("four")).text == "echo: four"
+    assert await talk.said() == ["one", "two", "three", "four", "echo: four"]
+
+
+async def test_a_turn_that_ends_well_clears_the_state_it_began_from(talk, monkeypatch):
+    await talk.say("one")
+    for number in range(3):
+        with monkeypatch.context() as fault:
+            fault.setattr("conversations.assistant.context.describe", lambda *_: 1 / 0)
+            await talk.say(f"fails {number}")
+        await talk.say(f"well {number}")
+    assert await talk.said() == ["one", "echo: one", *(f"{e}well {n}" for n in range(3) for e in ("", "echo: "))]
+
+
+async def test_a_state_that_cannot_take_a_turns_end_goes_back_to_before_it(talk, monkeypatch):
+    await talk.say("one")
+    job = await talk.claim("two")
+    monkeypatch.setattr("conversations.assistant.context.answer_open_calls", lambda *_: 1 / 0)
+    await talk.assistant.end_turn(job, text="half", status="cancelled")
+    monkeypatch.undo()
+    assert await talk.said() == ["one", "echo: one"]
 
 
 async def test_a_model_that_calls_tools_in_circles_is_shown_none_after_eight_rounds(settings):
@@ -250,6 +399,7 @@ async def test_a_late_writer_does_not_set_the_state_aside(talk):
     job = await talk.claim("two")
     await talk.claim(job=job)
     late = {"thread_id": job.conversation_id, "turn_id": job.turn_id, "attempt": 1}
-    with pytest.raises(Fenced):
-        await talk.assistant.saver.adiscard({"configurable": late})
+    for put_aside in (talk.assistant.saver.adiscard, talk.assistant.saver.arewind):
+        with pytest.raises(Fenced):
+            await put_aside({"configurable": late})
     assert await talk.said() == ["one", "echo: one"]

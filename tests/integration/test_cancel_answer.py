@@ -139,6 +139,24 @@ async def test_a_cancelled_answer_keeps_what_was_written_and_the_next_turn_knows
         ]
 
 
+async def test_a_cancel_soon_after_a_takeover_keeps_what_was_written_before_it(settings):
+    settings.SCRIPTED_DELAY_MS = 50
+    here = await new_talk()
+    await ask(here, "/words 900")
+    drained = await start_turn(here, "drained")
+    await turns.add_pieces(drained, 1, ["w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12 "])
+    await turns.release(drained)
+    async with node() as runner:
+        runner.start_soon(here.conversation_id)
+        await until_logged(here, "turn.started", 2)
+        await until_written(here, "w1 ")
+        runner.hear_cancel(here.conversation_id, (await cancel(here)).turn_id, "laptop")
+        await until_ended(here)
+        message = (await snapshot_of(here)).messages[-1]
+        assert (message["status"], message["content"][-8:]) == ("cancelled", "w11 w12 ")
+        assert (await context(here, runner))[1:] == [("ai", message["content"])]
+
+
 async def test_an_answer_deleted_half_written_is_there_when_restored_and_the_next_turn_knows_it(settings):
     settings.SCRIPTED_DELAY_MS = 10
     here = await new_talk()

@@ -127,6 +127,22 @@ async def test_an_edit_starts_from_the_turn_end_before_the_edited_message(desk: 
     assert [each["content"] for each in await desk.messages() if "superseded_by" not in each] == (await desk.known())[0]
 
 
+async def test_after_a_fault_of_ours_the_model_knows_what_was_before_and_what_failed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.ask("one")
+    with monkeypatch.context() as fault:
+        fault.setattr("conversations.assistant.context.describe", lambda *_: 1 / 0)
+        await desk.ask("two")
+    await desk.ask("three")
+    # Words of the answer were out before the fault: they are the turn's message, and known.
+    expected = ["one", "echo: one", "two", "echo: two", "three", "echo: three"]
+    assert await desk.known() == (expected, {"user": 3, "assistant": 2})
+    assert [each["status"] for each in await desk.messages() if each["role"] == "assistant"][1] == "failed"
+    await desk.edit(2, "two again")
+    assert await desk.known() == (["one", "echo: one", "two again", "echo: two again"], KEPT)
+
+
 async def test_an_edit_of_an_edit_never_goes_back_to_what_gave_way(desk: Desk) -> None:
     await desk.ask("one", "two")
     await desk.edit(0, "uno")

@@ -8,7 +8,7 @@ from conversations import keys, log, turns
 from conversations.assistant.service import Assistant
 from conversations.log import Cursor
 from conversations.runner import LAPSED, MOST_LAPSES, TurnRunner
-from tests.archive_kit import new_talk, redis, replay, say
+from tests.archive_kit import new_talk, redis, replay, say, say_each
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START = Cursor(None, 0, "")
@@ -73,3 +73,17 @@ async def test_a_node_that_has_just_come_back_leaves_the_lapsed_leases_of_others
     await lapsed(talk, 1)
     other = TurnRunner("n2", runner._assistant)
     assert [kind for kind, _ in await end_of(talk, other)].count("turn.started") == 1
+
+
+@pytest.mark.parametrize("text", ["_exit", "_interrupt", "_panic"])
+async def test_a_graph_that_would_end_the_node_fails_its_turn_at_once_and_the_node_goes_on(settings, text):
+    settings.CHAT_GRAPH = "tests.integration.test_assistant_graphs:exiting"
+    assistant = Assistant("scripted")
+    await assistant.start()
+    runner, talk = TurnRunner("n1", assistant), await new_talk()
+    await say_each(talk, text, "next", respond=True)
+    entries = await end_of(talk, runner)
+    ends = [data for kind, data in entries if kind == "turn.finished"]
+    assert [each["status"] for each in ends] == ["failed", "done"]
+    assert "reason of the server" in ends[0]["error"]
+    assert [data["attempt"] for kind, data in entries if kind == "turn.started"] == [1, 1]

@@ -1,10 +1,12 @@
 """The fault run's plan comes from its seed, and its verdict can fail."""
 
+import socket
 from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
+from chatproject.chaos import stack
 from chatproject.chaos.faults import WENT_ON_SECONDS
 from chatproject.chaos.plan import KINDS, make_plan
 from chatproject.chaos.verdict import make_verdict, percentiles, table
@@ -98,3 +100,11 @@ def test_a_step_begun_again_before_it_was_finished_is_none_that_was_run_again(tm
 def test_a_run_in_which_a_kind_of_fault_did_not_happen_fails(tmp_path):
     found = verdict(tmp_path, faults={"freeze": 0})
     assert (found.missing_kinds, found.passed) == (["freeze"], False)
+
+
+async def test_a_node_whose_port_stays_in_use_is_given_up_with_its_name(monkeypatch):
+    monkeypatch.setattr(stack, "END_SECONDS", 0.1)
+    node = stack.Node(SimpleNamespace(redis_port=1, installation=None), "n1")
+    taken = pytest.raises(stack.PortTaken, match=f"port {node.port} of n1")
+    with socket.create_server(("127.0.0.1", node.port)), taken:
+        await node.restart()
