@@ -1,11 +1,12 @@
 """Written anew, edited, forked: who may, when, once, and what gave way stays marked wherever it is read from."""
 
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
 
-from conversations import control, keys, log, services, storage, versions
+from conversations import control, forks, keys, log, services, storage, versions
 from conversations.archive import Archiver
 from conversations.erasing import Eraser
 from conversations.errors import Conflict, Forbidden, InvalidMessage
@@ -56,10 +57,10 @@ async def edit(talk: Talk, message_id: str, *, once: str = "e", user_id: str = "
 
 async def fork(talk: Talk, seq: int, new_id: str = "") -> Talk:
     new_id = new_id or str(uuid4())
-    copy = await versions.copy_conversation(
+    copy = await forks.copy_conversation(
         user_id=talk.user_id, conversation_id=talk.conversation_id, seq=seq, new_id=new_id
     )
-    await versions.open_fork(user_id=talk.user_id, copy=copy)
+    await forks.open_fork(user_id=talk.user_id, copy=copy)
     return Talk(new_id, talk.user_id)
 
 
@@ -95,6 +96,49 @@ async def test_of_two_questions_asked_at_once_the_last_answers_own_is_answered_a
         await finish_turn(await start_turn(talk), text)
     await regenerate(talk, (await messages_of(talk))[-1]["message_id"])
     assert (await start_turn(talk)).seq == 2
+
+
+@pytest.mark.parametrize("is_archived", [True, False])
+async def test_however_much_was_said_since_an_answer_is_written_anew_for_its_own_question(is_archived: bool) -> None:
+    talk = await new_talk()
+    await say(talk, respond=True)
+    claimed = await start_turn(talk)
+    await say(talk, 101)
+    await finish_turn(claimed, "late")
+    if is_archived:
+        await archive_all()
+    await regenerate(talk, (await messages_of(talk))[-1]["message_id"])
+    assert (await start_turn(talk)).seq == 1
+
+
+async def late_answer() -> Talk:
+    """Return a talk that ends with an answer to the question before the last."""
+    talk = await new_talk()
+    await say(talk, 2, respond=True)
+    await finish_turn(await start_turn(talk), "to the first")
+    return talk
+
+
+async def test_in_a_fork_an_answer_is_written_anew_for_its_own_question() -> None:
+    talk = await late_answer()
+    seq = (await messages_of(talk))[-1]["seq"]
+    await finish_turn(await start_turn(talk), "to the second")
+    copy = await fork(talk, seq)
+    copy_of_copy = await fork(copy, 3)
+    for each in (copy, copy_of_copy):
+        await regenerate(each, (await messages_of(each))[-1]["message_id"])
+        assert (await start_turn(each)).seq == 1
+
+
+async def test_what_a_copy_of_before_answers_is_the_question_right_before_it_or_unknown(monkeypatch) -> None:
+    monkeypatch.setattr(forks, "_questions", AsyncMock(return_value={}))
+    talk, late = await answered_talk(), await late_answer()
+    await finish_turn(await start_turn(late), "to the second")
+    plain, doubtful = await fork(talk, 3), await fork(late, (await snapshot_of(late)).head.seq)
+    await regenerate(plain, (await messages_of(plain))[-1]["message_id"])
+    assert (await start_turn(plain)).seq == 1
+    with pytest.raises(InvalidMessage):
+        await regenerate(doubtful, (await messages_of(doubtful))[-1]["message_id"])
 
 
 async def test_an_edit_supersedes_the_message_and_what_followed() -> None:
@@ -211,11 +255,11 @@ async def test_a_fork_at_what_gave_way_shows_the_talk_as_it_was_then() -> None:
 
 async def test_a_fork_that_the_archiver_met_half_made_has_its_owner() -> None:
     talk, new_id = await answered_talk(2), str(uuid4())
-    copy = await versions.copy_conversation(
+    copy = await forks.copy_conversation(
         user_id=talk.user_id, conversation_id=talk.conversation_id, seq=8, new_id=new_id
     )
     await archive_all()
-    await versions.open_fork(user_id=talk.user_id, copy=copy)
+    await forks.open_fork(user_id=talk.user_id, copy=copy)
     await Member.objects.filter(conversation=new_id).adelete()  # as if the node had died there
     await archive_all()
     items = (await services.list_conversations(user_id=talk.user_id))["items"]
@@ -232,7 +276,7 @@ async def test_a_repeated_fork_is_one_conversation() -> None:
 
 async def test_a_fork_is_hidden_until_it_is_whole_and_erased_if_nobody_comes_back() -> None:
     talk, new_id = await answered_talk(), str(uuid4())
-    await versions.copy_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, seq=3, new_id=new_id)
+    await forks.copy_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, seq=3, new_id=new_id)
     assert len((await services.list_conversations(user_id=talk.user_id))["items"]) == 1
     with pytest.raises(Forbidden):
         await log.check_member(new_id, talk.user_id)
