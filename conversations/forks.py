@@ -13,6 +13,7 @@ from .errors import Conflict, InvalidMessage, TooLarge
 from .events import encode_body
 from .feed import teller
 from .gist import preview_of
+from .messages import asks
 from .models import Conversation, Member, Turn
 from .superseding import Range, mark, read_ranges
 
@@ -144,6 +145,8 @@ def _copied(message: Item, new_id: str, question: str | None) -> bytes:
     A repeat makes the same ids, so that what it adds to a fork that was broken off names what is there.
     """
     data = {name: message[name] for name in ("role", "author", "content", "status")}
+    if message["role"] == "user" and not asks(message):
+        data["respond"] = False
     if question:
         data["answers"] = _copied_id(question, new_id)
     return encode_body("message", {"message_id": _copied_id(message["message_id"], new_id), **data}, at=message["at"])

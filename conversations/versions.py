@@ -16,6 +16,7 @@ from .errors import Forbidden, InvalidMessage, TooLarge
 from .events import Entry, encode_body, now_text
 from .feed import teller
 from .gist import preview_of
+from .messages import asks
 from .models import Conversation, Message, Turn
 from .superseding import read_ranges
 
@@ -46,21 +47,24 @@ async def edit_message(
 ) -> str:
     """Say one's message in other words; it and what followed give way. Returns the turn that answers.
 
+    Empty where the message was said without asking the assistant: so is the edited one.
+
     Raises Forbidden for another's message, InvalidMessage for none, Conflict while a turn is in flight, TooLarge.
     """
     found = await _find(conversation_id, message_id)
     if found["role"] != "user" or found["author"] != user_id:
         raise Forbidden("Only your own messages can be edited.")
-    new_id, turn_id = str(uuid4()), str(uuid4())
+    new_id, turn_id = str(uuid4()), str(uuid4()) if asks(found) else ""
     data = {
         "message_id": new_id,
         "role": "user",
         "author": user_id,
         "device_id": device_id,
         "content": content,
-        "turn_id": turn_id,
         "status": "complete",
     }
+    if turn_id:
+        data["turn_id"] = turn_id
     args = [found["seq"], 0, new_id, turn_id, now_text(), encode_body("message", data), preview_of(content)]
     return await _supersede(user_id, device_id, conversation_id, turn_id, args, once)
 

@@ -58,8 +58,9 @@ async def _edit(call: Call) -> dict[str, Any]:
         content=call.args.content,
         once=call.id,
     )
-    call.node.runner.start_soon(call.conversation_id, turn_id, 0)
-    return {"turn_id": turn_id}
+    if turn_id:
+        call.node.runner.start_soon(call.conversation_id, turn_id, 0)
+    return {"turn_id": turn_id or None}
 
 
 async def _fork(call: Call) -> dict[str, Any]:

@@ -150,6 +150,25 @@ async def test_an_edit_supersedes_the_message_and_what_followed() -> None:
     assert [mark for _, mark in await marks(talk)] == [None, None, new["message_id"], new["message_id"], None]
 
 
+async def test_the_edit_of_what_was_said_without_asking_asks_nothing_either() -> None:
+    talk = await answered_talk()
+    await say(talk)
+    copy = await fork(talk, 5)
+    for each in (talk, copy):
+        for _ in range(2):
+            assert await edit(each, (await messages_of(each))[2]["message_id"]) == ""
+            assert (await log.heads([each.conversation_id]))[each.conversation_id].turn is None
+    assert [mark is None for _, mark in await marks(talk)] == [True, True, False, True]
+    await archive_all()
+    assert await Turn.objects.acount() == 1
+
+
+async def test_in_a_fork_an_edited_question_asks_as_it_did() -> None:
+    copy = await fork(await answered_talk(), 3)
+    turn_id = await edit(copy, (await messages_of(copy))[0]["message_id"])
+    assert (await start_turn(copy)).turn_id == turn_id
+
+
 async def test_a_repeat_of_the_same_command_changes_nothing() -> None:
     talk = await answered_talk()
     said = await messages_of(talk)

@@ -186,7 +186,8 @@ async def test_what_was_said_without_asking_and_gave_way_to_an_edit_is_not_told(
     await desk.ask("one")
     await desk.say("never mind")
     await desk.edit(-1, "two")
-    assert (await desk.known())[0] == ["one", "echo: one", "two", "echo: two"]
+    await desk.ask("three")
+    assert (await desk.known())[0] == ["one", "echo: one", "two", "three", "echo: three"]
 
 
 async def test_the_owner_has_anothers_question_answered_anew_as_theirs(desk: Desk) -> None:
