@@ -1,5 +1,6 @@
 """Written anew, edited, forked: who may, when, once, and what gave way stays marked wherever it is read from."""
 
+import random
 from typing import Any
 from unittest.mock import AsyncMock
 from uuid import uuid4
@@ -13,7 +14,7 @@ from conversations.errors import Conflict, Forbidden, InvalidMessage
 from conversations.models import Conversation, Member, Turn
 from conversations.parking import park_rows
 from conversations.superseding import Range, mark
-from tests.archive_kit import Talk, archive_all, finish_turn, new_talk, redis, say, snapshot_of, start_turn
+from tests.archive_kit import Talk, archive_all, finish_turn, keys_with, new_talk, redis, say, snapshot_of, start_turn
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -374,6 +375,79 @@ async def test_a_log_that_is_rebuilt_at_other_places_marks_the_same_messages() -
     after = dict(await marks(talk))
     assert "only in the archive 0" in after
     assert {content: after[content] for content in before} == before
+
+
+class Sides:
+    """A talk that goes on in the archive, is set back in Redis, and goes another way there. No text comes twice."""
+
+    def __init__(self, talk: Talk, dice: random.Random) -> None:
+        self.talk, self.dice, self.texts = talk, dice, 0
+
+    def text(self) -> str:
+        self.texts += 1
+        return f"text {self.texts}"
+
+    async def answer(self) -> str:
+        text = self.text()
+        await finish_turn(await start_turn(self.talk), text)
+        return text
+
+    async def go_on(self, steps: int) -> None:
+        for _ in range(steps):
+            said = await messages_of(self.talk)
+            editable = [each for each in said if each["role"] == "user" and "superseded_by" not in each]
+            doing = self.dice.choice(["say", "ask", "regenerate", "edit"])
+            if doing in ("say", "ask") or (doing == "edit" and not editable):
+                await say(self.talk, text=self.text(), respond=doing == "ask")
+            elif doing == "edit":
+                message = self.dice.choice(editable)
+                about = {"user_id": self.talk.user_id, "device_id": "phone", "message_id": message["message_id"]}
+                about |= {"conversation_id": self.talk.conversation_id, "once": uuid4().hex}
+                await versions.edit_message(**about, content=self.text())
+            elif said and said[-1]["role"] == "assistant":
+                await regenerate(self.talk, said[-1]["message_id"], once=uuid4().hex)
+            if (await log.heads([self.talk.conversation_id]))[self.talk.conversation_id].turn:
+                await self.answer()
+
+    async def keep(self) -> dict[bytes, bytes]:
+        turn = await redis().lrange(keys.turns(self.talk.conversation_id), 0, -1)
+        found = await keys_with(self.talk.conversation_id)
+        found += [keys.turn(self.talk.conversation_id, each.decode()).encode() for each in turn]
+        return {key: await redis().dump(key) for key in found}
+
+    async def set_back(self, kept: dict[bytes, bytes]) -> None:
+        await redis().delete(*await keys_with(self.talk.conversation_id))
+        for key, value in kept.items():
+            await redis().restore(key, 0, value, replace=True)
+        await redis().zadd(keys.due(keys.tag(self.talk.conversation_id)), {self.talk.conversation_id: 1})
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_rebuilt_log_marks_what_the_log_or_the_archive_had_marked_and_nothing_else(seed: int) -> None:
+    sides = Sides(await new_talk(), random.Random(seed))
+    talk = sides.talk
+    await sides.go_on(3)
+    await say(talk, text=sides.text(), respond=True)
+    await archive_all()
+    kept = await sides.keep()
+    twice = await sides.answer()  # one turn ends on both sides: the archive's answer stays
+    await say(talk, text="same", client_id="same")
+    await sides.go_on(4)
+    await archive_all()
+    in_archive = dict(await marks(talk))
+    await sides.set_back(kept)
+    other = await sides.answer()
+    await sides.go_on(3)
+    await say(talk, text="same", client_id="same")
+    await sides.go_on(3)
+    in_log = dict(await marks(talk))
+    assert await Archiver("test").run_once() >= 0
+    await archive_all()
+    after = dict(await marks(talk))
+    in_log[twice] = in_log.pop(other)
+    assert after == in_log | {text: by or in_log.get(text) for text, by in in_archive.items()}
+    assert await park_rows([await Conversation.objects.aget(pk=talk.conversation_id)], idle_ms=0) == 1
+    assert dict(await marks(talk)) == after
 
 
 async def test_a_clearing_forgets_what_gave_way() -> None:
