@@ -10,6 +10,8 @@ from channels.layers import get_channel_layer
 
 from .events import event_frame
 
+ALL_NODES = "nodes"
+
 
 def user_group(user_id: str) -> str:
     return f"user.{user_id}"
@@ -17,6 +19,11 @@ def user_group(user_id: str) -> str:
 
 def node_group(node: str) -> str:
     return f"node.{node}"
+
+
+def tell_due(conversation_id: str) -> None:
+    """Tell all nodes that a turn may be claimed, soon. Who does not hear of it finds it with its next sweep."""
+    get_channel_layer().group_send_soon(ALL_NODES, {"type": "turn.due", "conversation_id": conversation_id})
 
 
 def tell_users(user_ids: Iterable[str], message: dict[str, Any]) -> None:

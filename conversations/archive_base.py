@@ -67,6 +67,11 @@ def load_base(conversation_id: str) -> Base | None:
     )
 
 
+def message_seqs(row: Conversation, from_seq: int, to_seq: int) -> set[int]:
+    said = Message.objects.filter(conversation=row, seq__gte=from_seq, seq__lte=to_seq)
+    return set(said.values_list("seq", flat=True))
+
+
 def count_unread(row: Conversation, read_seq: int) -> int:
     """Return how many archived messages a member has not read, up to 1,000."""
     after = max(row.cleared_seq, read_seq)

@@ -77,6 +77,12 @@ def draft_message(
     )
 
 
+def asks(message: dict[str, Any]) -> bool:
+    """Whether this message of a person asked the assistant. A fork's copy, which has neither turn nor device, says."""
+    is_copy = "device_id" not in message
+    return bool(message.get("turn_id")) or (is_copy and message.get("respond", True))
+
+
 async def append_drafts(
     conversation_id: str, user_id: str, device_id: str, drafts: list[Draft]
 ) -> list[Appended | TetherError]:
@@ -133,14 +139,15 @@ async def load_transcript(conversation_id: str, before_seq: int) -> list[dict[st
     authors = {message["author"] for message in messages if message["role"] == "user"}
     names = await people.names(authors) if len(authors) > 1 else {}
     # A fork's messages have no turns, but what was answered was a question.
-    answered = {asked["seq"] for asked, answer in pairwise(messages) if answer["role"] == "assistant"}
+    answered = {asked["message_id"] for asked, answer in pairwise(messages) if answer["role"] == "assistant"}
+    answered |= {each["answers"] for each in messages if "answers" in each}
     return [
         {
             "message_id": message["message_id"],
             "role": message["role"],
             "content": message["content"],
             "name": names.get(message["author"], people.GONE) if names and message["role"] == "user" else "",
-            "addressed": "turn_id" in message or message["seq"] in answered,
+            "addressed": "turn_id" in message or (asks(message) and message["message_id"] in answered),
         }
         for message in messages
     ]

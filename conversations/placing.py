@@ -26,6 +26,10 @@ class Placing:
     sent: dict[str, str] = field(default_factory=dict)
     with_turns: bool = True
 
+    @property
+    def next_seq(self) -> int:
+        return self.base.position.seq + len(self.entries) + 1
+
 
 async def place_log(placing: Placing) -> bool:
     """Put it in place, durable; return False where another one did, or the old log went on meanwhile."""

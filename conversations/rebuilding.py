@@ -11,12 +11,13 @@ import structlog
 from django.utils import timezone
 
 from . import keys, store
-from .archive_base import UNFINISHED, Base, QueuedTurn, load_base, source_of, take_epoch
+from .archive_base import Base, QueuedTurn, load_base, message_seqs, source_of, take_epoch
+from .archive_known import Known, Places
 from .events import Entry, chain_after, encode_body
 from .faults import point
-from .models import Conversation, Event, Message, Turn
+from .models import Conversation, Event
 from .placing import Placing, place_log
-from .superseding import Range
+from .superseding import Range, runs_of
 from .threads import in_database
 
 TRIES = 20
@@ -110,38 +111,41 @@ def _plan(base: Base, old: OldLog, epoch: int) -> Placing:
         base.row.cleared_seq,
         old=(old.epoch, old.seq),
     )
-    known = _Known(base, [data for _, data in extras])
-    moved: dict[int, int] = {}
-    for old_entry, data in extras:
-        entry, private = _at_new_places(old_entry, data, old.private.get(old_entry.seq), moved)
+    known = Known(base, [data for _, data in extras])
+    places = Places(extras[0][0].seq if extras else 0)
+    for entry, data in extras:
+        private = old.private.get(entry.seq)
+        if entry.kind == "message.superseded":
+            if not known.is_over(data):
+                _add_superseded(plan, entry, data, private, places)
+            continue
         seq = known.seq_of(entry.kind, data)
         if seq is None and not known.is_over(data):
-            seq = base.position.seq + len(plan.entries) + 1
+            seq = plan.next_seq
             _add(plan, entry._replace(seq=seq), data, private)
-        if seq is not None:
-            moved[entry.seq] = seq
         if seq is not None and entry.kind == "message" and data.get("client_id"):
             key = keys.sent(str(base.row.pk), data["author"], data["client_id"])
             plan.sent[key] = f"{seq} {data['message_id']}"
+        if seq is not None or (seq := known.answer_of(data)) is not None:
+            places.moved[entry.seq] = seq
     if plan.entries:
         _take_facts(base, old)
     return plan
 
 
-def _at_new_places(
-    entry: Entry, data: dict[str, Any], private: bytes | None, moved: dict[int, int]
-) -> tuple[Entry, bytes | None]:
-    """An entry that names others by their seq names them where they are now. ``data`` is changed with it."""
-    if entry.kind != "message.superseded":
-        return entry, private
+def _add_superseded(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | None, places: Places) -> None:
+    """Add that messages gave way: an entry for each run of them, so that what the archive alone has between stays."""
     if private:
         facts = orjson.loads(private)
-        private = orjson.dumps(facts | {"asked": moved.get(facts["asked"], facts["asked"])})
-    places = {name: moved.get(data[name], data[name]) for name in ("from_seq", "to_seq")}
-    if all(data[name] == seq for name, seq in places.items()):
-        return entry, private
-    data |= places
-    return entry._replace(body=encode_body(entry.kind, data, at=orjson.loads(entry.body)["at"])), private
+        private = orjson.dumps(facts | {"asked": places.of(facts["asked"]) or facts["asked"]})
+    seqs = (places.of(seq) for seq in range(data["from_seq"], data["to_seq"] + 1))
+    gave_way = {seq for seq in seqs if seq is not None} or {plan.next_seq}  # nothing that is still there: only itself
+    between = {each.seq for each in plan.entries if each.kind == "message"}
+    between |= message_seqs(plan.base.row, min(gave_way), max(gave_way))
+    for from_seq, to_seq in runs_of(gave_way, between - gave_way):
+        told = data | {"from_seq": from_seq, "to_seq": to_seq}
+        body = entry.body if told == data else encode_body(entry.kind, told, at=orjson.loads(entry.body)["at"])
+        _add(plan, entry._replace(seq=plan.next_seq, body=body), told, private)
 
 
 def _after_common(base: Base, old: OldLog) -> list[Entry]:
@@ -155,43 +159,6 @@ def _after_common(base: Base, old: OldLog) -> list[Entry]:
     if not old.entries or (old.seq == base.position.seq and old.meta[b"chain"].decode() == base.position.chain):
         return []
     return [entry for entry in old.entries if entry.seq > common]
-
-
-class _Known:
-    """What the archive has of the old log's entries, although at other places."""
-
-    def __init__(self, base: Base, datas: list[dict[str, Any]]) -> None:
-        said = Message.objects.filter(conversation=base.row)
-        self._message_ids: dict[str, int] = {}
-        self._client_ids: dict[tuple[str, str], int] = {}
-        self._over: set[str] = set()
-        for index in range(0, len(datas), ROWS):
-            part = datas[index : index + ROWS]
-            by_id = said.filter(message_id__in=[data["message_id"] for data in part if data.get("message_id")])
-            self._message_ids |= {str(each): seq for each, seq in by_id.values_list("message_id", "seq")}
-            by_client = said.filter(client_id__in=[data["client_id"] for data in part if data.get("client_id")])
-            self._client_ids |= {
-                (author, client_id): seq
-                for author, client_id, seq in by_client.values_list("author", "client_id", "seq")
-            }
-            turns = Turn.objects.filter(pk__in={turn_id for data in part if (turn_id := _turn_of(data))})
-            self._over |= {str(each) for each in turns.exclude(status__in=UNFINISHED).values_list("pk", flat=True)}
-
-    def seq_of(self, kind: str, data: dict[str, Any]) -> int | None:
-        """Where the archive has this message."""
-        if kind != "message":
-            return None
-        found = self._message_ids.get(data["message_id"])
-        return found or self._client_ids.get((data["author"], data.get("client_id", "")))
-
-    def is_over(self, data: dict[str, Any]) -> bool:
-        """Does this entry tell of a turn whose end the archive has? There is one answer only."""
-        return data.get("role") != "user" and _turn_of(data) in self._over
-
-
-def _turn_of(data: dict[str, Any]) -> str:
-    """The turn that an entry is about; of `message.superseded`, the one that answers anew (or the edited message)."""
-    return str(data["by"] if "from_seq" in data else data.get("turn_id") or "")
 
 
 def _add(plan: Placing, entry: Entry, data: dict[str, Any], private: bytes | None) -> None:

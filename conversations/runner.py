@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 
 from . import control, people, turns
+from .announce import tell_due
 from .assistant.given import read_given
 from .assistant.outcome import Drained, Job, Outcome
 from .assistant.service import Assistant
@@ -180,6 +181,7 @@ class TurnRunner:
     async def _hand_back(self, claimed: Claim) -> None:
         """The node stops: the turn is due at once, so that another node goes on now, not when the lease ends."""
         await _persistently(lambda: turns.release(claimed))
+        tell_due(claimed.conversation_id)
         logger.info("turn.handed_back", **_ids(claimed))
 
     async def _give_up(self, claimed: Claim) -> None:

@@ -39,3 +39,16 @@ def mark(messages: list[dict[str, Any]], ranges: list[Range]) -> None:
             if each.from_seq <= seq <= each.to_seq:
                 message["superseded_by"] = each.by
                 break
+
+
+def runs_of(gave_way: set[int], others: set[int]) -> list[tuple[int, int]]:
+    """Return the fewest (first, last) that hold all seqs that gave way and none of the others."""
+    runs: list[tuple[int, int]] = []
+    for seq, is_other in sorted([*((seq, False) for seq in gave_way), *((seq, True) for seq in others)]):
+        if is_other:
+            runs.append((0, 0))
+        elif runs and runs[-1][0]:
+            runs[-1] = (runs[-1][0], seq)
+        else:
+            runs.append((seq, seq))
+    return [run for run in runs if run[0]]

@@ -1,30 +1,26 @@
-"""Another answer, an edited question, a second thread of the same talk: what is said twice.
+"""Another answer, an edited question: what is said twice.
 
 Nothing is taken back: what gave way stays in the log, marked. Where the model goes on from is found when the turn runs
 (lua/turn_given.lua): a kept turn-end, else the transcript.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.utils import timezone
 
-from . import feed, keys, log, store
+from . import keys, log
 from .announce import tell_entries
-from .assistant.outcome import Source
-from .batching import batcher
-from .errors import Conflict, Forbidden, InvalidMessage, TooLarge
+from .errors import Forbidden, InvalidMessage, TooLarge
 from .events import Entry, encode_body, now_text
 from .feed import teller
 from .gist import preview_of
-from .models import Conversation, Member, Message
-from .superseding import Range, mark, read_ranges
+from .messages import asks
+from .models import Conversation, Message, Turn
+from .superseding import read_ranges
 
 PAGE_MESSAGES = 100
-FORK_TOGETHER = 100
-# Nobody sees a fork that is being made; one that was given up is erased after this.
-FORK_SECONDS = 600
 
 Item = dict[str, Any]  # a message as a history shows it
 
@@ -51,21 +47,24 @@ async def edit_message(
 ) -> str:
     """Say one's message in other words; it and what followed give way. Returns the turn that answers.
 
+    Empty where the message was said without asking the assistant: so is the edited one.
+
     Raises Forbidden for another's message, InvalidMessage for none, Conflict while a turn is in flight, TooLarge.
     """
     found = await _find(conversation_id, message_id)
     if found["role"] != "user" or found["author"] != user_id:
         raise Forbidden("Only your own messages can be edited.")
-    new_id, turn_id = str(uuid4()), str(uuid4())
+    new_id, turn_id = str(uuid4()), str(uuid4()) if asks(found) else ""
     data = {
         "message_id": new_id,
         "role": "user",
         "author": user_id,
         "device_id": device_id,
         "content": content,
-        "turn_id": turn_id,
         "status": "complete",
     }
+    if turn_id:
+        data["turn_id"] = turn_id
     args = [found["seq"], 0, new_id, turn_id, now_text(), encode_body("message", data), preview_of(content)]
     return await _supersede(user_id, device_id, conversation_id, turn_id, args, once)
 
@@ -95,146 +94,65 @@ async def _supersede(
 
 async def _find(conversation_id: str, message_id: str) -> Item:
     """Return the message as a history shows it. Raises InvalidMessage where this conversation has none by this id."""
-    rows = Conversation.objects.filter(pk=conversation_id).values_list("archived_seq", flat=True)
-    archived = await rows.afirst() or 0
+    archived = await _archived_seq(conversation_id)
     said = Message.objects.filter(message_id=message_id, conversation_id=conversation_id)
-    seq = await said.values_list("seq", flat=True).afirst()
-    before, more = (seq + 1 if seq else 0), True
-    page: list[Item]
+    if seq := await said.values_list("seq", flat=True).afirst():
+        page, _ = await log.history(conversation_id, "", before_seq=seq + 1, limit=1)
+        found = [each for each in page if each["message_id"] == message_id]
+    else:
+        found = [each async for each in _newest(conversation_id, archived) if each["message_id"] == message_id]
+    if not found:
+        raise InvalidMessage("There is no such message in this conversation.")
+    return found[0]
+
+
+async def _archived_seq(conversation_id: str) -> int:
+    rows = Conversation.objects.filter(pk=conversation_id).values_list("archived_seq", flat=True)
+    return await rows.afirst() or 0
+
+
+async def _newest(conversation_id: str, archived_seq: int, before_seq: int = 0) -> AsyncIterator[Item]:
+    """Yield the messages before a seq (0: to the head) that the archive may lack, newest first, and some it has."""
+    more = True
     while more:
-        page, more = await log.history(conversation_id, "", before_seq=before, limit=1 if seq else PAGE_MESSAGES)
+        page, more = await log.history(conversation_id, "", before_seq=before_seq, limit=PAGE_MESSAGES)
         for each in reversed(page):
-            if each["message_id"] == message_id:
-                return each
-        if seq or not page or page[0]["seq"] <= archived:
-            break
-        before = page[0]["seq"]
-    raise InvalidMessage("There is no such message in this conversation.")
+            yield each
+        if not page or page[0]["seq"] <= archived_seq:
+            return
+        before_seq = page[0]["seq"]
 
 
 async def _asked(conversation_id: str, answer: Item) -> Item:
-    """Return the message that this one answers: by its turn, or else the one before it."""
-    turn_id = answer.get("turn_id")
-    page: list[Item]
-    again = [each for each in await read_ranges(conversation_id) if each.asked and each.by == turn_id]
-    if again:
-        page, _ = await log.history(conversation_id, "", before_seq=again[0].asked + 1, limit=1)
-    else:
-        page, _ = await log.history(conversation_id, "", before_seq=answer["seq"], limit=PAGE_MESSAGES)
-    said = [each for each in reversed(page) if each["role"] == "user"]
-    for each in said:
-        if turn_id and each.get("turn_id") == turn_id:
+    """Return the message that this one answers. Raises InvalidMessage where nobody can tell which one that is."""
+    found: Item | None
+    if turn_id := answer.get("turn_id"):
+        found = await _asked_by_turn(conversation_id, turn_id, answer["seq"])
+    elif message_id := answer.get("answers"):
+        found = await _find(conversation_id, message_id)
+    else:  # copied before copies said what they answer
+        found = await _at(conversation_id, answer["seq"] - 1)
+    if found is None or found["role"] != "user":
+        raise InvalidMessage("The message that this answers is not known.")
+    return found
+
+
+async def _asked_by_turn(conversation_id: str, turn_id: str, before_seq: int) -> Item | None:
+    again = [each.asked for each in await read_ranges(conversation_id) if each.asked and each.by == turn_id]
+    archived = await _archived_seq(conversation_id)
+    seqs = Turn.objects.filter(pk=turn_id, conversation_id=conversation_id).values_list("seq", flat=True)
+    if seq := again[0] if again else await seqs.afirst():
+        return await _at(conversation_id, seq)
+    newest: Item | None = None
+    async for each in _newest(conversation_id, archived, before_seq):
+        if each["role"] == "user" and each.get("turn_id") == turn_id:
             return each
-    if not said:
-        raise InvalidMessage("Nobody asked for this answer.")
-    return said[0]
+        newest = newest or (each if each["role"] == "user" else None)
+    # A failed turn tried again has no message of its own: nobody has said anything since, so it answers the newest.
+    return newest
 
 
-class Copy(NamedTuple):
-    """A conversation that is being made. ``seq`` will be its head, once ``last`` (a body) is in it.
-
-    ``source``: the turn-end to go on from, if the last message is its answer; None where that is open already.
-    """
-
-    conversation_id: str
-    seq: int
-    last: bytes
-    preview: str
-    source: Source | None
-
-
-async def copy_conversation(*, user_id: str, conversation_id: str, seq: int, new_id: str) -> Copy:
-    """Copy what was said up to a seq into the new conversation ``new_id``, which stays hidden until `open_fork`.
-
-    What had given way by then is left out. May be repeated. Raises InvalidMessage beyond the head or before a
-    clearing, Conflict while a turn is in flight, TooLarge when the user has MAX_CONVERSATIONS_PER_USER.
-    """
-    head = (await log.heads([conversation_id])).get(conversation_id)
-    if head is None or not 1 <= seq <= head.position.seq:
-        raise InvalidMessage("There is no such place in this conversation.")
-    if head.turn is not None:
-        raise Conflict("An answer is being written.", data={"head": head.position.wire()})
-    said = await _said_until(conversation_id, seq)
-    if not said:
-        raise InvalidMessage("Nothing was said up to there, or it was cleared.")
-    is_open = await _prepare(user_id, conversation_id, new_id)
-    bodies = [_copied(each) for each in said]
-    copied = 0
-    while copied < len(said) - 1:
-        together = slice(copied, min(copied + FORK_TOGETHER, len(said) - 1))
-        copied = await _add(new_id, copied, "", preview_of(said[together][-1]["content"]), bodies[together])
-    # Somebody may talk in it already, and a turn of theirs goes on from its own state.
-    source = None if is_open else _source(conversation_id, said, await read_ranges(conversation_id))
-    return Copy(new_id, len(said), bodies[-1], preview_of(said[-1]["content"]), source)
-
-
-async def open_fork(*, user_id: str, copy: Copy) -> None:
-    """Show the fork, whole now, to its owner, whose feed is told. May be repeated."""
-    new_id = copy.conversation_id
-    await _add(new_id, copy.seq - 1, user_id, copy.preview, [copy.last])
-    await Member.objects.aget_or_create(conversation_id=new_id, user_id=user_id, defaults={"read_seq": copy.seq})
-    brief = await log.brief(new_id)
-    data = {"conversation_id": new_id, "title": brief.title if brief else "", "topic": brief.topic if brief else ""}
-    await feed.push(user_id, "conversation.created", data, head=0)
-    teller.note(new_id)
-
-
-async def _said_until(conversation_id: str, seq: int) -> list[dict[str, Any]]:
-    """Return the messages up to a seq that had not given way by then, oldest first."""
-    said: list[dict[str, Any]] = []
-    before, more = seq + 1, True
-    while more:
-        page, more = await log.history(conversation_id, "", before_seq=before, limit=PAGE_MESSAGES)
-        said = page + said
-        if not page:
-            break
-        before = page[0]["seq"]
-    for each in said:
-        each.pop("superseded_by", None)
-    mark(said, [each for each in await read_ranges(conversation_id) if each.at <= seq])
-    return [each for each in said if "superseded_by" not in each]
-
-
-def _source(conversation_id: str, said: list[dict[str, Any]], ranges: list[Range]) -> Source | None:
-    """Return the turn whose end is the state after these messages: the last one answers the one before it."""
-    answer, turn_id = said[-1], said[-1].get("turn_id")
-    if answer["role"] != "assistant" or not turn_id or len(said) < 2:
-        return None
-    again = {each.asked for each in ranges if each.by == turn_id}
-    asked = said[-2]
-    follows = asked.get("turn_id") == turn_id or asked["seq"] in again
-    return Source(conversation_id, turn_id, answer["status"] == "complete") if follows else None
-
-
-async def _prepare(user_id: str, conversation_id: str, new_id: str) -> bool:
-    """Make the row and a log without members. The mark has both erased should nobody come to open them.
-
-    Returns whether it is open already: a repeat, whose result was lost.
-    """
-    if (made := await log.brief(new_id)) and made.members:
-        return True
-    mine = Member.objects.filter(user_id=user_id, left_seq=None)
-    if await mine.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
-        raise TooLarge("You have as many conversations as this server allows; delete some first.")
-    brief = await log.brief(conversation_id)
-    title, topic = (brief.title, brief.topic) if brief else ("", "")
-    await Conversation.objects.aget_or_create(
-        pk=new_id, defaults={"owner_id": user_id, "title": title, "topic": topic, "last_active_at": timezone.now()}
-    )
-    later = await store.now_ms() + FORK_SECONDS * 1000
-    with store.mapped_errors():
-        await store.client().zadd(keys.erase(keys.tag(new_id)), {new_id: later})
-    await log.create(new_id, meta={"title": title, "topic": topic}, members={})
-    return False
-
-
-def _copied(message: dict[str, Any]) -> bytes:
-    """Return the entry that says the same in the fork: who, what and when; ids of its own, and no turn."""
-    data = {name: message[name] for name in ("role", "author", "content", "status")}
-    return encode_body("message", {"message_id": str(uuid4()), **data}, at=message["at"])
-
-
-async def _add(new_id: str, seq: int, owner: str, preview: str, bodies: list[bytes]) -> int:
-    script_keys = log.conversation_keys(new_id, keys.erase(keys.tag(new_id)))
-    reply = await batcher().submit("fork_add", script_keys, [new_id, seq, owner, preview, *bodies])
-    return int(log.checked(reply)[1])
+async def _at(conversation_id: str, seq: int) -> Item | None:
+    """Return the message at this seq, or else None."""
+    page, _ = await log.history(conversation_id, "", before_seq=seq + 1, limit=1)
+    return page[0] if page and page[0]["seq"] == seq else None

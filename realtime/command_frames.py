@@ -203,6 +203,12 @@ class TurnNamed(Told):
     turn_id: Uuid
 
 
+class Edited(Told):
+    turn_id: Uuid | None = Field(
+        description="null: the message was said with `respond: false`, and so is the edited one"
+    )
+
+
 class ExportMade(Told):
     url: str = Field(description="a path on this server, fetched with the same credentials")
 
@@ -272,7 +278,7 @@ COMMANDS: dict[str, CommandSpec] = {
     "cancel": CommandSpec(Cancel, TurnNamed),
     "answer": CommandSpec(Answer),
     "regenerate": CommandSpec(Regenerate, TurnNamed),
-    "edit": CommandSpec(Edit, TurnNamed),
+    "edit": CommandSpec(Edit, Edited),
     "fork": CommandSpec(Fork, ConversationMade),
     "invite": CommandSpec(Username),
     "remove_member": CommandSpec(Username),

@@ -26,6 +26,8 @@ class MessageData(Told):
     client_id: ClientMadeId | None = None
     turn_id: Uuid | None = Field(None, description="the turn this message starts, or the one that wrote it")
     status: MessageStatus
+    respond: bool | None = Field(None, description="false in a fork: it was said without asking the assistant")
+    answers: Uuid | None = Field(None, description="in a fork, where copies have no turns: the message it answers")
 
 
 class TurnStarted(Told):

@@ -20,7 +20,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 
 from conversations import feed, keys, log, revocations, store
-from conversations.announce import node_group, tell_users
+from conversations.announce import ALL_NODES, node_group, tell_users
 from conversations.archive import Archiver
 from conversations.assistant.service import Assistant
 from conversations.audit import journal
@@ -121,11 +121,12 @@ class Node:
         return lines
 
     async def _listen(self) -> None:
-        """Join the group of this node's name: what others tell it goes to its turn consumer."""
+        """Join the groups of this node's name and of all nodes: what others tell it goes to its turn consumer."""
         layer = get_channel_layer()
         channel = await layer.new_channel()
         layer.listen(channel, self._told)
         await layer.group_add(node_group(self.name), channel)
+        await layer.group_add(ALL_NODES, channel)
 
     def _told(self, message: dict[str, Any]) -> None:
         match message["type"]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from conversations import control, keys, ratings, services, versions
+from conversations import control, forks, keys, ratings, services, versions
 from conversations.errors import InvalidMessage
 
 from .command_calls import KEPT_SECONDS, Call, Handler
@@ -58,19 +58,20 @@ async def _edit(call: Call) -> dict[str, Any]:
         content=call.args.content,
         once=call.id,
     )
-    call.node.runner.start_soon(call.conversation_id, turn_id, 0)
-    return {"turn_id": turn_id}
+    if turn_id:
+        call.node.runner.start_soon(call.conversation_id, turn_id, 0)
+    return {"turn_id": turn_id or None}
 
 
 async def _fork(call: Call) -> dict[str, Any]:
     # As for a new conversation: a repeat after a crash goes on with the same one.
     new_id = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
-    copy = await versions.copy_conversation(
+    copy = await forks.copy_conversation(
         user_id=call.user_id, conversation_id=call.conversation_id, seq=call.args.seq, new_id=new_id
     )
     if copy.source is not None:
         await call.node.assistant.fork(copy.source, new_id, copy.seq)
-    await versions.open_fork(user_id=call.user_id, copy=copy)
+    await forks.open_fork(user_id=call.user_id, copy=copy)
     return {"conversation_id": new_id}
 
 

@@ -1,7 +1,7 @@
 -- Put another answer, or an edited message, in the place of what was said: `message.superseded` up to the head, the
--- edited message, and its turn, queued; all or nothing, once.
+-- edited message, and its turn, queued; all or nothing, once. An edit without a turn asks the assistant nothing.
 -- KEYS[8] sent, KEYS[9] superseded, KEYS[10] turn. ARGV: conversation, user, device, first seq, asked (seq of the message
--- that is answered anew; 0: an edit), by, turn, time, message body or '', preview, most messages, ttl.
+-- that is answered anew; 0: an edit), by, turn or '', time, message body or '', preview, most messages, ttl.
 -- Replies OK, epoch, entries {seq, chain, body}, members; DUPLICATE '<seq> <turn>'; FULL; or a refusal.
 local conversation_id, user, device, from_seq, asked, by, turn_id, at_text, message, preview, most, ttl =
   ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10],
@@ -33,10 +33,12 @@ if message ~= '' then
   count_unread(members, user, at.seq, 1)
   asked = at.seq
 end
-redis.call('HSET', KEYS[10], 'seq', asked, 'user', user, 'device', device, 'status', 'queued', 'attempt', 0,
-  'queued_ms', now)
-redis.call('RPUSH', TURNS, turn_id)
-redis.call('ZADD', DUE, now, conversation_id)
+if turn_id ~= '' then
+  redis.call('HSET', KEYS[10], 'seq', asked, 'user', user, 'device', device, 'status', 'queued', 'attempt', 0,
+    'queued_ms', now)
+  redis.call('RPUSH', TURNS, turn_id)
+  redis.call('ZADD', DUE, now, conversation_id)
+end
 redis.call('SET', KEYS[8], string.format('%d %s', at.seq, turn_id), 'EX', ttl)
 mark_dirty(conversation_id, now)
 return { 'OK', at.epoch, entries, members }

@@ -1,18 +1,20 @@
 """Written anew, edited, forked: who may, when, once, and what gave way stays marked wherever it is read from."""
 
+import random
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
 
-from conversations import control, keys, log, services, storage, versions
+from conversations import control, forks, keys, log, services, storage, versions
 from conversations.archive import Archiver
 from conversations.erasing import Eraser
 from conversations.errors import Conflict, Forbidden, InvalidMessage
 from conversations.models import Conversation, Member, Turn
 from conversations.parking import park_rows
 from conversations.superseding import Range, mark
-from tests.archive_kit import Talk, archive_all, finish_turn, new_talk, redis, say, snapshot_of, start_turn
+from tests.archive_kit import Talk, archive_all, finish_turn, keys_with, new_talk, redis, say, snapshot_of, start_turn
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -56,10 +58,10 @@ async def edit(talk: Talk, message_id: str, *, once: str = "e", user_id: str = "
 
 async def fork(talk: Talk, seq: int, new_id: str = "") -> Talk:
     new_id = new_id or str(uuid4())
-    copy = await versions.copy_conversation(
+    copy = await forks.copy_conversation(
         user_id=talk.user_id, conversation_id=talk.conversation_id, seq=seq, new_id=new_id
     )
-    await versions.open_fork(user_id=talk.user_id, copy=copy)
+    await forks.open_fork(user_id=talk.user_id, copy=copy)
     return Talk(new_id, talk.user_id)
 
 
@@ -97,6 +99,49 @@ async def test_of_two_questions_asked_at_once_the_last_answers_own_is_answered_a
     assert (await start_turn(talk)).seq == 2
 
 
+@pytest.mark.parametrize("is_archived", [True, False])
+async def test_however_much_was_said_since_an_answer_is_written_anew_for_its_own_question(is_archived: bool) -> None:
+    talk = await new_talk()
+    await say(talk, respond=True)
+    claimed = await start_turn(talk)
+    await say(talk, 101)
+    await finish_turn(claimed, "late")
+    if is_archived:
+        await archive_all()
+    await regenerate(talk, (await messages_of(talk))[-1]["message_id"])
+    assert (await start_turn(talk)).seq == 1
+
+
+async def late_answer() -> Talk:
+    """Return a talk that ends with an answer to the question before the last."""
+    talk = await new_talk()
+    await say(talk, 2, respond=True)
+    await finish_turn(await start_turn(talk), "to the first")
+    return talk
+
+
+async def test_in_a_fork_an_answer_is_written_anew_for_its_own_question() -> None:
+    talk = await late_answer()
+    seq = (await messages_of(talk))[-1]["seq"]
+    await finish_turn(await start_turn(talk), "to the second")
+    copy = await fork(talk, seq)
+    copy_of_copy = await fork(copy, 3)
+    for each in (copy, copy_of_copy):
+        await regenerate(each, (await messages_of(each))[-1]["message_id"])
+        assert (await start_turn(each)).seq == 1
+
+
+async def test_what_a_copy_of_before_answers_is_the_question_right_before_it_or_unknown(monkeypatch) -> None:
+    monkeypatch.setattr(forks, "_questions", AsyncMock(return_value={}))
+    talk, late = await answered_talk(), await late_answer()
+    await finish_turn(await start_turn(late), "to the second")
+    plain, doubtful = await fork(talk, 3), await fork(late, (await snapshot_of(late)).head.seq)
+    await regenerate(plain, (await messages_of(plain))[-1]["message_id"])
+    assert (await start_turn(plain)).seq == 1
+    with pytest.raises(InvalidMessage):
+        await regenerate(doubtful, (await messages_of(doubtful))[-1]["message_id"])
+
+
 async def test_an_edit_supersedes_the_message_and_what_followed() -> None:
     talk = await answered_talk(2)
     said = await messages_of(talk)
@@ -104,6 +149,25 @@ async def test_an_edit_supersedes_the_message_and_what_followed() -> None:
     new = (await messages_of(talk))[-1]
     assert (new["content"], new["turn_id"], (await start_turn(talk)).seq) == ("in other words", turn_id, new["seq"])
     assert [mark for _, mark in await marks(talk)] == [None, None, new["message_id"], new["message_id"], None]
+
+
+async def test_the_edit_of_what_was_said_without_asking_asks_nothing_either() -> None:
+    talk = await answered_talk()
+    await say(talk)
+    copy = await fork(talk, 5)
+    for each in (talk, copy):
+        for _ in range(2):
+            assert await edit(each, (await messages_of(each))[2]["message_id"]) == ""
+            assert (await log.heads([each.conversation_id]))[each.conversation_id].turn is None
+    assert [mark is None for _, mark in await marks(talk)] == [True, True, False, True]
+    await archive_all()
+    assert await Turn.objects.acount() == 1
+
+
+async def test_in_a_fork_an_edited_question_asks_as_it_did() -> None:
+    copy = await fork(await answered_talk(), 3)
+    turn_id = await edit(copy, (await messages_of(copy))[0]["message_id"])
+    assert (await start_turn(copy)).turn_id == turn_id
 
 
 async def test_a_repeat_of_the_same_command_changes_nothing() -> None:
@@ -211,11 +275,11 @@ async def test_a_fork_at_what_gave_way_shows_the_talk_as_it_was_then() -> None:
 
 async def test_a_fork_that_the_archiver_met_half_made_has_its_owner() -> None:
     talk, new_id = await answered_talk(2), str(uuid4())
-    copy = await versions.copy_conversation(
+    copy = await forks.copy_conversation(
         user_id=talk.user_id, conversation_id=talk.conversation_id, seq=8, new_id=new_id
     )
     await archive_all()
-    await versions.open_fork(user_id=talk.user_id, copy=copy)
+    await forks.open_fork(user_id=talk.user_id, copy=copy)
     await Member.objects.filter(conversation=new_id).adelete()  # as if the node had died there
     await archive_all()
     items = (await services.list_conversations(user_id=talk.user_id))["items"]
@@ -232,7 +296,7 @@ async def test_a_repeated_fork_is_one_conversation() -> None:
 
 async def test_a_fork_is_hidden_until_it_is_whole_and_erased_if_nobody_comes_back() -> None:
     talk, new_id = await answered_talk(), str(uuid4())
-    await versions.copy_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, seq=3, new_id=new_id)
+    await forks.copy_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, seq=3, new_id=new_id)
     assert len((await services.list_conversations(user_id=talk.user_id))["items"]) == 1
     with pytest.raises(Forbidden):
         await log.check_member(new_id, talk.user_id)
@@ -311,6 +375,79 @@ async def test_a_log_that_is_rebuilt_at_other_places_marks_the_same_messages() -
     after = dict(await marks(talk))
     assert "only in the archive 0" in after
     assert {content: after[content] for content in before} == before
+
+
+class Sides:
+    """A talk that goes on in the archive, is set back in Redis, and goes another way there. No text comes twice."""
+
+    def __init__(self, talk: Talk, dice: random.Random) -> None:
+        self.talk, self.dice, self.texts = talk, dice, 0
+
+    def text(self) -> str:
+        self.texts += 1
+        return f"text {self.texts}"
+
+    async def answer(self) -> str:
+        text = self.text()
+        await finish_turn(await start_turn(self.talk), text)
+        return text
+
+    async def go_on(self, steps: int) -> None:
+        for _ in range(steps):
+            said = await messages_of(self.talk)
+            editable = [each for each in said if each["role"] == "user" and "superseded_by" not in each]
+            doing = self.dice.choice(["say", "ask", "regenerate", "edit"])
+            if doing in ("say", "ask") or (doing == "edit" and not editable):
+                await say(self.talk, text=self.text(), respond=doing == "ask")
+            elif doing == "edit":
+                message = self.dice.choice(editable)
+                about = {"user_id": self.talk.user_id, "device_id": "phone", "message_id": message["message_id"]}
+                about |= {"conversation_id": self.talk.conversation_id, "once": uuid4().hex}
+                await versions.edit_message(**about, content=self.text())
+            elif said and said[-1]["role"] == "assistant":
+                await regenerate(self.talk, said[-1]["message_id"], once=uuid4().hex)
+            if (await log.heads([self.talk.conversation_id]))[self.talk.conversation_id].turn:
+                await self.answer()
+
+    async def keep(self) -> dict[bytes, bytes]:
+        turn = await redis().lrange(keys.turns(self.talk.conversation_id), 0, -1)
+        found = await keys_with(self.talk.conversation_id)
+        found += [keys.turn(self.talk.conversation_id, each.decode()).encode() for each in turn]
+        return {key: await redis().dump(key) for key in found}
+
+    async def set_back(self, kept: dict[bytes, bytes]) -> None:
+        await redis().delete(*await keys_with(self.talk.conversation_id))
+        for key, value in kept.items():
+            await redis().restore(key, 0, value, replace=True)
+        await redis().zadd(keys.due(keys.tag(self.talk.conversation_id)), {self.talk.conversation_id: 1})
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_rebuilt_log_marks_what_the_log_or_the_archive_had_marked_and_nothing_else(seed: int) -> None:
+    sides = Sides(await new_talk(), random.Random(seed))
+    talk = sides.talk
+    await sides.go_on(3)
+    await say(talk, text=sides.text(), respond=True)
+    await archive_all()
+    kept = await sides.keep()
+    twice = await sides.answer()  # one turn ends on both sides: the archive's answer stays
+    await say(talk, text="same", client_id="same")
+    await sides.go_on(4)
+    await archive_all()
+    in_archive = dict(await marks(talk))
+    await sides.set_back(kept)
+    other = await sides.answer()
+    await sides.go_on(3)
+    await say(talk, text="same", client_id="same")
+    await sides.go_on(3)
+    in_log = dict(await marks(talk))
+    assert await Archiver("test").run_once() >= 0
+    await archive_all()
+    after = dict(await marks(talk))
+    in_log[twice] = in_log.pop(other)
+    assert after == in_log | {text: by or in_log.get(text) for text, by in in_archive.items()}
+    assert await park_rows([await Conversation.objects.aget(pk=talk.conversation_id)], idle_ms=0) == 1
+    assert dict(await marks(talk)) == after
 
 
 async def test_a_clearing_forgets_what_gave_way() -> None:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from conversations import control, keys, memberships, people, store, turns, versions
+from conversations import control, forks, keys, memberships, people, store, turns, versions
 from conversations.assistant import keys as assistant_keys
 from conversations.assistant.given import read_given
 from conversations.assistant.models import Models
@@ -65,12 +65,12 @@ class Desk:
 
     async def fork(self, index: int) -> "Desk":
         new_id, seq = str(uuid4()), (await self.messages())[index]["seq"]
-        copy = await versions.copy_conversation(
+        copy = await forks.copy_conversation(
             user_id=self.talk.user_id, conversation_id=self.talk.conversation_id, seq=seq, new_id=new_id
         )
         if copy.source is not None:
             await self.assistant.fork(copy.source, new_id, copy.seq)
-        await versions.open_fork(user_id=self.talk.user_id, copy=copy)
+        await forks.open_fork(user_id=self.talk.user_id, copy=copy)
         return Desk(Talk(new_id, self.talk.user_id), self.assistant)
 
     @property
@@ -202,7 +202,8 @@ async def test_what_was_said_without_asking_and_gave_way_to_an_edit_is_not_told(
     await desk.ask("one")
     await desk.say("never mind")
     await desk.edit(-1, "two")
-    assert (await desk.known())[0] == ["one", "echo: one", "two", "echo: two"]
+    await desk.ask("three")
+    assert (await desk.known())[0] == ["one", "echo: one", "two", "three", "echo: three"]
 
 
 async def test_the_owner_has_anothers_question_answered_anew_as_theirs(desk: Desk) -> None:
@@ -324,9 +325,9 @@ async def test_a_fork_made_again_leaves_alone_what_was_said_in_it_since(desk: De
     await desk.ask("one")
     seq, new_id = (await desk.messages())[-1]["seq"], str(uuid4())
     about = {"user_id": desk.talk.user_id, "conversation_id": desk.talk.conversation_id, "seq": seq, "new_id": new_id}
-    first = await versions.copy_conversation(**about)
-    await versions.open_fork(user_id=desk.talk.user_id, copy=first)
-    assert (bool(first.source), (await versions.copy_conversation(**about)).source) == (True, None)
+    first = await forks.copy_conversation(**about)
+    await forks.open_fork(user_id=desk.talk.user_id, copy=first)
+    assert (bool(first.source), (await forks.copy_conversation(**about)).source) == (True, None)
 
 
 async def test_what_somebody_said_to_the_others_is_not_taken_for_a_question_once_their_account_is_gone(

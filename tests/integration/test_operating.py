@@ -9,13 +9,15 @@ from django.contrib.auth.models import Permission
 from django.test import AsyncClient
 from django.urls import reverse
 
-from conversations import keys, log
+from conversations import keys, log, turns
 from conversations.announce import user_group
+from conversations.assistant.service import Assistant
 from conversations.audit.entry import AuditEntry
 from conversations.models import Turn, User
+from conversations.runner import TurnRunner
 from conversations.turns import Claim, claim, finish
 from realtime.node import Node
-from tests.archive_kit import archive_all, new_talk, redis, say, start_turn
+from tests.archive_kit import archive_all, new_talk, redis, say, say_each, start_turn
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 RIGHTS = ("control_turns", "drain_nodes", "send_notices", "view_installation", "view_turn")
@@ -162,6 +164,20 @@ async def test_the_page_lists_the_nodes(node):
     await redis().delete(keys.node("n1"))
     answer = await client.get(reverse("admin:inspection_nodes"))
     assert [each.is_alive for each in answer.context["overview"].nodes] == [False]
+
+
+async def test_what_a_draining_node_hands_back_the_others_hear_of_at_once(node):
+    talk, assistant = await new_talk(), Assistant("scripted")
+    await assistant.start()
+    await say_each(talk, "/slow 30", respond=True)
+    draining = TurnRunner("n0", assistant)
+    draining.start_soon(talk.conversation_id)
+    async with asyncio.timeout(10):
+        while not draining._jobs:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await draining.drain()
+        assert await node._due.get() == {"type": "turn.due", "conversation_id": talk.conversation_id}
+    assert await turns.find_due() == [talk.conversation_id]
 
 
 async def test_drain_reaches_the_node_and_is_recorded(node):
