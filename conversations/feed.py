@@ -97,7 +97,10 @@ async def recent_conversations(user_id: str, most: int = 100) -> list[str]:
 
 
 async def tell_updated(conversation_id: str) -> bool:
-    """Tell each member's feed where the conversation is now, at most once a second. Returns False if some must be told again later."""
+    """Tell each member's feed where the conversation is now, at most once a second.
+
+    Returns False if some must be told again later.
+    """
     brief = await log.brief(conversation_id)
     if brief is None:
         return True
