@@ -1,8 +1,12 @@
 #!/usr/bin/env python
 """Django's entry point: every process of Tether is `python manage.py …`."""
 
+import gc
 import os
 import sys
+
+# What is loaded at the start is no garbage: looking for some in it takes a seventh of the time until it is there.
+gc.set_threshold(50_000, 20, 20)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Servers that run the same graph behind the Agent Protocol: Aegra with its Redis workers, and `langgraph dev`."""
 
+import abc
 import os
 import shutil
 from typing import Any
@@ -58,11 +59,13 @@ class AgentServer(Server):
     def before(self) -> None:
         """Start what the instances need."""
 
+    @abc.abstractmethod
     def command(self, port: int) -> list[str]:
-        raise NotImplementedError
+        """Return the command line of an instance on this port."""
 
+    @abc.abstractmethod
     def env(self) -> dict[str, str]:
-        raise NotImplementedError
+        """Return what is added to the environment of its instances."""
 
     def restart(self, name: str) -> None:
         port = self.ports.setdefault(name, free_port())

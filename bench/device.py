@@ -56,3 +56,15 @@ class Device:
 
 def kind_of(frame: dict[str, Any]) -> str:
     return str(frame["event"] if frame["type"] == "event" else frame["type"])
+
+
+async def until(condition: Any, what: str, seconds: float, tasks: list[asyncio.Task[Any]]) -> None:
+    """Wait for a condition while the tasks follow what comes; raise what a task raised, or TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        for task in tasks:
+            if task.done():
+                task.result()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        await asyncio.sleep(0.005)

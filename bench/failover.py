@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
+from .device import until
 from .servers import Tether
 
 TURNS = 5
@@ -70,18 +71,6 @@ class Watcher:
                 raise RuntimeError(f"{frame['code']}: {frame['message']}")
 
 
-async def _until(condition: Any, what: str, seconds: float, tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for a condition while the tasks follow what comes; raise what a task raised, or TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        for task in tasks:
-            if task.done():
-                task.result()
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        await asyncio.sleep(0.005)
-
-
 async def _one_end(server: Tether, number: int, ending: signal.Signals) -> dict[str, Any]:
     """Let n0 die in the middle of some turns; return the waits of the devices on n1 in seconds."""
     users = server.users((number + 1) * TURNS)[number * TURNS :]
@@ -102,7 +91,7 @@ async def _one_end(server: Tether, number: int, ending: signal.Signals) -> dict[
             watchers.append(watcher)
         tasks = [asyncio.create_task(watcher.follow()) for watcher in watchers]
         try:
-            await _until(
+            await until(
                 lambda: all(len(w.pieces) >= PIECES_BEFORE for w in watchers),
                 "pieces",
                 DEADLINE_SECONDS,
@@ -115,8 +104,8 @@ async def _one_end(server: Tether, number: int, ending: signal.Signals) -> dict[
             attempts = [watcher.pieces[-1][1] for watcher in watchers]
             killed_at = time.monotonic()
             server.nodes["n0"].signal(ending)
-            await _until(lambda: all(map(_went_on, watchers, attempts)), "the next piece", DEADLINE_SECONDS, tasks)
-            await _until(lambda: all(w.finished for w in watchers), "the ends", FINISH_SECONDS, tasks)
+            await until(lambda: all(map(_went_on, watchers, attempts)), "the next piece", DEADLINE_SECONDS, tasks)
+            await until(lambda: all(w.finished for w in watchers), "the ends", FINISH_SECONDS, tasks)
         finally:
             for task in tasks:
                 task.cancel()

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from .agent_servers import SERVERS
+from .device import until
 from .peers import available
 from .talks import Answer, Talk, talk_with
 
@@ -31,7 +32,7 @@ async def _kill(server: Any, first: int, words_before: int) -> dict[str, Any]:
         tasks: list[asyncio.Task[Any]] = []
         try:
             seen = [await _watched(talk, len(server.urls) - 1, tasks) for talk in talks]
-            await _until(lambda: all(len(each.words) >= words_before for each in seen), tasks)
+            await until(lambda: all(len(each.words) >= words_before for each in seen), "words", DEADLINE_SECONDS, tasks)
             killed = server.process("n0").pids()
             seen = [each for each in seen if each.words[-1].pid in killed]
             if not seen:
@@ -41,7 +42,7 @@ async def _kill(server: Any, first: int, words_before: int) -> dict[str, Any]:
             server.restart("n0")
             # Whoever asked on n0 has lost its connection, and who watches may be told that the run is gone.
             with suppress(TimeoutError):
-                await _until(lambda: all(_next(each, killed) for each in seen), [])
+                await until(lambda: all(_next(each, killed) for each in seen), "more", DEADLINE_SECONDS, [])
         finally:
             for task in tasks:
                 task.cancel()
@@ -53,7 +54,7 @@ async def _kill(server: Any, first: int, words_before: int) -> dict[str, Any]:
 async def _watched(talk: Talk, node: int, tasks: list[asyncio.Task[Any]]) -> Answer:
     answer, seen = Answer(), Answer()
     tasks.append(asyncio.create_task(talk.turn(f"/words {WORDS} {PACE_MS}", answer)))
-    await _until(answer.started.is_set, tasks)
+    await until(answer.started.is_set, "the first word", DEADLINE_SECONDS, tasks)
     tasks.append(asyncio.create_task(talk.follow(answer, seen, node)))
     return seen
 
@@ -61,17 +62,6 @@ async def _watched(talk: Talk, node: int, tasks: list[asyncio.Task[Any]]) -> Ans
 def _next(seen: Answer, killed: set[int]) -> float:
     """Return when the first word from another process came, 0 if none did."""
     return next((word.at for word in seen.words if word.pid not in killed), 0.0)
-
-
-async def _until(condition: Any, tasks: list[asyncio.Task[Any]]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        for task in tasks:
-            if task.done():
-                task.result()
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no words within {DEADLINE_SECONDS} s")
-        await asyncio.sleep(0.01)
 
 
 def measure(*, seed: int, quick: bool) -> dict[str, Any]:

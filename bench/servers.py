@@ -3,6 +3,7 @@
 Each is a context manager with ``kind``, ``urls``, ``users(count)``, ``children`` and ``durability()``.
 """
 
+import abc
 import atexit
 import os
 import shutil
@@ -39,7 +40,7 @@ def pings(port: int) -> bool:
     return False
 
 
-class Server:
+class Server(abc.ABC):
     """Processes in a directory of their own, all gone at the end."""
 
     kind = ""
@@ -65,8 +66,9 @@ class Server:
         if error is None:
             shutil.rmtree(self.directory, ignore_errors=True)
 
+    @abc.abstractmethod
     def start(self) -> None:
-        raise NotImplementedError
+        """Start its processes, and return once they are ready."""
 
     def cpu_seconds(self) -> float:
         """Return the processor time of all its processes so far."""

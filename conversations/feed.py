@@ -39,12 +39,12 @@ async def push(
     *,
     head: int | None = None,
     told: str = "",
-    gap_ms: int = LEAST_GAP_MS,
+    gap_ms: int = 0,
 ) -> bool:
-    """Add an entry to the user's feed and announce it. With a head: once for it, and at most once a second.
+    """Add an entry to the user's feed and announce it. With a head: once for it.
 
-    ``told`` is the key that remembers the head, if not the usual one. Returns False where it is too soon and should
-    be tried again. Raises Unavailable.
+    ``told`` is the key that remembers the head, if not the usual one. Returns False where it is sooner than ``gap_ms``
+    after the last one and should be tried again. Raises Unavailable.
     """
     body = orjson.dumps({"event": kind, "data": data})
     if head is not None:
@@ -97,7 +97,10 @@ async def recent_conversations(user_id: str, most: int = 100) -> list[str]:
 
 
 async def tell_updated(conversation_id: str) -> bool:
-    """Tell each member's feed where the conversation is now. Returns False if some must be told again later."""
+    """Tell each member's feed where the conversation is now, at most once a second.
+
+    Returns False if some must be told again later.
+    """
     brief = await log.brief(conversation_id)
     if brief is None:
         return True
@@ -111,7 +114,7 @@ async def tell_updated(conversation_id: str) -> bool:
             "unread": brief.unread.get(user_id, 0),
             "read_seq": brief.read.get(user_id, 0),
         }
-        done &= await push(user_id, "conversation.updated", data, head=brief.head.seq)
+        done &= await push(user_id, "conversation.updated", data, head=brief.head.seq, gap_ms=LEAST_GAP_MS)
     return done
 
 
@@ -127,7 +130,7 @@ async def tell_joined(user_id: str, conversation_id: str, seq: int) -> None:
         "head": brief.head.wire(),
     }
     told = keys.told_joined(user_id, conversation_id)
-    await push(user_id, "conversation.created", data, head=seq, told=told, gap_ms=0)
+    await push(user_id, "conversation.created", data, head=seq, told=told)
 
 
 async def tell_left(user_id: str, conversation_id: str, seq: int) -> None:
@@ -135,7 +138,7 @@ async def tell_left(user_id: str, conversation_id: str, seq: int) -> None:
 
     As the head that was told last, so that no older news of it comes afterwards.
     """
-    await push(user_id, "conversation.deleted", {"conversation_id": conversation_id}, head=seq, gap_ms=0)
+    await push(user_id, "conversation.deleted", {"conversation_id": conversation_id}, head=seq)
 
 
 class Teller:

@@ -3,13 +3,12 @@
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
-from django.conf import settings
 from django.utils import timezone
 
-from . import feed, keys, log, store
+from . import feed, keys, log, people, store
 from .assistant.outcome import Source
 from .batching import batcher
-from .errors import Conflict, InvalidMessage, TooLarge
+from .errors import Conflict, InvalidMessage
 from .events import encode_body
 from .feed import teller
 from .gist import preview_of
@@ -124,9 +123,7 @@ async def _prepare(user_id: str, conversation_id: str, new_id: str) -> bool:
     """
     if (made := await log.brief(new_id)) and made.members:
         return True
-    mine = Member.objects.filter(user_id=user_id, left_seq=None)
-    if await mine.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
-        raise TooLarge("You have as many conversations as this server allows; delete some first.")
+    await people.check_room(user_id)
     brief = await log.brief(conversation_id)
     title, topic = (brief.title, brief.topic) if brief else ("", "")
     await Conversation.objects.aget_or_create(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
+from .errors import TooLarge
 from .models import Member, User
 from .threads import mapped_errors
 
@@ -27,10 +28,18 @@ async def find(username: str, *, also_disabled: bool = False) -> str | None:
 
 
 @mapped_errors()
-async def has_full_list(user_id: str) -> bool:
-    """Whether they have MAX_CONVERSATIONS_PER_USER."""
+async def has_full_list(user_id: str, *, beside: str = "") -> bool:
+    """Whether they have MAX_CONVERSATIONS_PER_USER, the one ``beside`` not counted."""
     mine = Member.objects.filter(user_id=user_id, left_seq=None)
+    if beside:
+        mine = mine.exclude(conversation_id=beside)
     return bool(await mine.acount() >= settings.MAX_CONVERSATIONS_PER_USER)
+
+
+async def check_room(user_id: str, *, beside: str = "") -> None:
+    """Raise TooLarge where no further conversation fits in their own list. As `has_full_list`."""
+    if await has_full_list(user_id, beside=beside):
+        raise TooLarge("You have as many conversations as this server allows; delete some first.")
 
 
 @mapped_errors()

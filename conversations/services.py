@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
-from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from . import feed, keys, log, store, wishes
+from . import feed, keys, log, people, store, wishes
 from .archive_base import count_unread
 from .audit import journal
 from .audit.entry import Action
-from .errors import TooLarge
 from .events import encode_body, time_text
 from .feed import teller
 from .models import Conversation, Member
@@ -39,10 +37,7 @@ async def create_conversation(*, user_id: str, conversation_id: str = "", title:
     Raises TooLarge when the user has MAX_CONVERSATIONS_PER_USER.
     """
     conversation_id = conversation_id or str(uuid4())
-    mine = Member.objects.filter(user_id=user_id, left_seq=None)
-    others = mine.exclude(conversation_id=conversation_id)  # a repeat finds its own already there
-    if await others.acount() >= settings.MAX_CONVERSATIONS_PER_USER:
-        raise TooLarge("You have as many conversations as this server allows; delete some first.")
+    await people.check_room(user_id, beside=conversation_id)  # a repeat finds its own already there
     row, is_new = await Conversation.objects.aget_or_create(
         pk=conversation_id,
         defaults={"owner_id": user_id, "title": title, "topic": topic, "last_active_at": timezone.now()},

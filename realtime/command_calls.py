@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from conversations import log
+from conversations import keys, log, services
 
 from .frames import Command
 
@@ -22,6 +22,10 @@ class Call:
         self.command = command.command
         self.conversation_id = conversation_id
         self.args: Any = None
+
+    async def reserve_id(self) -> str:
+        """Return the id of what the command makes: the same for its repeat after a crash. Raises Unavailable."""
+        return await services.reserve_id(keys.command(self.user_id, f"{self.id}.new"), ttl_seconds=KEPT_SECONDS)
 
 
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]

@@ -4,18 +4,16 @@ from typing import Any
 
 from django.urls import reverse
 
-from conversations import asides, keys, log, search, services
+from conversations import asides, log, search, services
 
 from . import outgoing
-from .command_calls import KEPT_SECONDS, Call, Handler
+from .command_calls import Call, Handler
 
 
 async def _new_conversation(call: Call) -> dict[str, Any]:
-    # The id is reserved before anything is made, so that a repeat after a crash makes the same one.
-    reserved = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
     conversation_id = await services.create_conversation(
         user_id=call.user_id,
-        conversation_id=reserved,
+        conversation_id=await call.reserve_id(),
         title=call.args.title or "",
         topic=call.args.topic or "",
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from conversations import devices, feed, keys, log, memberships, services, sharing
+from conversations import devices, feed, log, memberships, sharing
 from conversations.announce import tell_users
 from conversations.audit.actor import acting
 from conversations.errors import Forbidden
@@ -11,7 +11,7 @@ from conversations.models import User
 from conversations.threads import in_database
 
 from . import outgoing
-from .command_calls import KEPT_SECONDS, Call, Handler
+from .command_calls import Call, Handler
 
 
 async def _invite(call: Call) -> dict[str, Any]:
@@ -52,8 +52,7 @@ async def _typing(call: Call) -> dict[str, Any]:
 
 
 async def _share(call: Call) -> dict[str, Any]:
-    # As with a new conversation: a repeat after a crash makes the same link.
-    reserved = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
+    reserved = await call.reserve_id()
     await sharing.create_share(user_id=call.user_id, conversation_id=call.conversation_id, share_id=reserved)
     return {"share_id": reserved}
 

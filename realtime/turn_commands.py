@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from conversations import control, forks, keys, ratings, services, versions
+from conversations import control, forks, ratings, services, versions
 from conversations.errors import InvalidMessage
 
-from .command_calls import KEPT_SECONDS, Call, Handler
+from .command_calls import Call, Handler
 
 
 async def _cancel(call: Call) -> dict[str, Any]:
@@ -64,8 +64,7 @@ async def _edit(call: Call) -> dict[str, Any]:
 
 
 async def _fork(call: Call) -> dict[str, Any]:
-    # As for a new conversation: a repeat after a crash goes on with the same one.
-    new_id = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
+    new_id = await call.reserve_id()
     copy = await forks.copy_conversation(
         user_id=call.user_id, conversation_id=call.conversation_id, seq=call.args.seq, new_id=new_id
     )

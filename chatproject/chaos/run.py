@@ -76,8 +76,8 @@ async def _run(options: Options, say: Say, history: History, folder: Path, plan:
     say(f"seed {options.seed}: {len(plan)} faults, {options.conversations} conversations, {options.nodes} nodes")
     try:
         await stack.start()
-        tokens = [await asyncio.to_thread(stack.installation.token, f"chaos-{user}") for user in range(work.users)]
-        await work.start(tokens)
+        names = [f"chaos-{user}" for user in range(work.users)]
+        await work.start(await asyncio.to_thread(stack.installation.tokens, *names))
         say("everything runs; breaking it")
         _stop_by_ctrl_c(faults, say)
         telling = asyncio.create_task(_tell(faults, len(plan), say))

@@ -72,9 +72,12 @@ class Installation:
             raise RuntimeError(f"manage.py {' '.join(args)}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def tokens(self, *usernames: str) -> list[str]:
+        """Return a bearer token of each of these users, who are made if need be."""
+        return self.run("token", *usernames, "--create").split()[-len(usernames) :]
+
     def token(self, username: str) -> str:
-        """Return a bearer token of this user, who is made if need be."""
-        return self.run("token", username, "--create").split()[-1]
+        return self.tokens(username)[0]
 
     def program(self, name: str, *args: str, **env: str) -> "Program":
         return Program(self.command(*args), self.var_dir / f"{name}.out", env)

@@ -11,6 +11,8 @@ from chatproject.demo.wire import Wire, dial
 
 from .stack import Stack
 
+# Those whose devices and wires the tests are; a token made with the others costs no process of its own.
+PEOPLE = ("alice", "bob", "carol", "dora", "erin", "frank", "gina", "mallory")
 PROMPT = (0.05, 0.5)  # backoff of the tests' clients, in seconds
 
 
@@ -19,8 +21,7 @@ def stack(tmp_path_factory):
     """Three nodes for all tests; a test that kills one waits until it is back."""
     running = Stack(tmp_path_factory.mktemp("stack"))
     try:
-        running.start()
-        running.tokens("alice", "mallory")
+        running.start(*PEOPLE)
         yield running
     finally:
         running.stop()

@@ -54,8 +54,7 @@ def stack(tmp_path_factory, database):
     """One node on a database of its own."""
     running = Stack(tmp_path_factory.mktemp("outage"), count=1, DATABASE_URL=database.url)
     try:
-        running.start()
-        running.tokens("alice")
+        running.start("alice")
         yield running
     finally:
         running.stop()

@@ -21,12 +21,6 @@ PASSWORD = "correct horse battery"
 OTHER = "another horse battery"
 
 
-@pytest.fixture(autouse=True)
-def _quick(settings, tmp_path):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.STATIC_ROOT = tmp_path
-
-
 @pytest.fixture
 def ada():
     return User.objects.create_user("ada", "ada@example.org", PASSWORD)

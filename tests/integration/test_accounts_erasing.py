@@ -28,12 +28,6 @@ PASSWORD = "correct horse battery"
 MARKS = ("zorblax", "quuxword")  # in the name, the address, the devices; in what was said
 
 
-@pytest.fixture(autouse=True)
-def _quick(settings, tmp_path):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.STATIC_ROOT = tmp_path
-
-
 @pytest.fixture
 async def zorblax():
     """Somebody with a bit of everything, archived or not."""

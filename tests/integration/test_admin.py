@@ -35,12 +35,6 @@ COPIES = [Conversation, Member, Turn, Event, Message, Rating, Installation, Audi
 MODELS = [User, Device, Token, Share, *COPIES]
 
 
-@pytest.fixture(autouse=True)
-def a_small_site(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def told(monkeypatch):
     """What was announced; that it reaches the nodes is shown with the revocations."""

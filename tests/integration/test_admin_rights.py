@@ -23,12 +23,6 @@ CHANGED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def quick(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def ada():
     return User.objects.create_user("ada", "ada@example.org", "correct horse battery")

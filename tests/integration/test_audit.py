@@ -27,12 +27,6 @@ TABLE = AuditEntry._meta.db_table
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(autouse=True)
-def quick(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def ana():
     return User.objects.create_user("ana", password=PASSWORD)

@@ -28,12 +28,6 @@ OTHER = "another horse battery"
 TWICE = {"password1": OTHER, "password2": OTHER}
 
 
-@pytest.fixture(autouse=True)
-def quick(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def ada():
     return User.objects.create_user("ada", "ada@example.org", PASSWORD)

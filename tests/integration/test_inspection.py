@@ -29,12 +29,6 @@ NOW = timezone.now()
 SECRET = "wintergreen"
 
 
-@pytest.fixture(autouse=True)
-def a_small_site(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def plain():
     with store.connect_sync() as client:

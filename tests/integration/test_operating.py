@@ -23,12 +23,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 RIGHTS = ("control_turns", "drain_nodes", "send_notices", "view_installation", "view_turn")
 
 
-@pytest.fixture(autouse=True)
-def a_small_site(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 async def operator(*permissions):
     user = await User.objects.acreate_user("op", is_staff=True)
     rights = [each async for each in Permission.objects.filter(codename__in=permissions)]

@@ -12,11 +12,6 @@ from conversations.words import WORDS
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
-@pytest.fixture(autouse=True)
-def _static_folder(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path  # collected files are not needed, but their folder must exist
-
-
 @pytest.fixture
 def ada():
     return User.objects.create_user("ada", password="a-good-password")

@@ -24,8 +24,7 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def ana(settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def ana():
     return User.objects.create_user("ana", password=PASSWORD)
 
 

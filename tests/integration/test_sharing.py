@@ -14,11 +14,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 get = sync_to_async(lambda url, **more: Client().get(url, **more))
 
 
-@pytest.fixture(autouse=True)
-def _static_folder(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path
-
-
 async def talk_with_answer(text: str = "**tea** <script>alert(1)</script>") -> Talk:
     talk = await new_talk()
     await say(talk, text="what now", respond=True)

@@ -11,11 +11,6 @@ from conversations.models import User
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def _static_folder(settings, tmp_path):
-    settings.STATIC_ROOT = tmp_path
-
-
 def test_the_worker_keeps_the_offline_page_and_all_that_it_loads():
     program = Client().get("/worker.js").content.decode()
     kept = json.loads(re.search(r"const SHELL = (.*);", program).group(1))
