@@ -118,11 +118,11 @@ class DeviceAdmin(BigTableAdmin):
 
 @admin.register(Share)
 class ShareAdmin(BigTableAdmin):
-    list_display = ("__str__", "conversation_id", "made_by", "created_at", "revoked_at")
+    list_display = ("__str__", "conversation_id", "made_by", "created_at", "expires_at", "revoked_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("made_by",)
     search_fields = ("made_by__username",)
-    fields = ("id", "conversation_id", "made_by", "seq", "created_at", "revoked_at")
+    fields = ("id", "conversation_id", "made_by", "seq", "created_at", "expires_at", "revoked_at")
     readonly_fields = fields
     actions = ("revoke_shares",)
 

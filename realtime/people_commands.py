@@ -54,7 +54,9 @@ async def _typing(call: Call) -> dict[str, Any]:
 async def _share(call: Call) -> dict[str, Any]:
     # As with a new conversation: a repeat after a crash makes the same link.
     reserved = await services.reserve_id(keys.command(call.user_id, f"{call.id}.new"), ttl_seconds=KEPT_SECONDS)
-    await sharing.create_share(user_id=call.user_id, conversation_id=call.conversation_id, share_id=reserved)
+    await sharing.create_share(
+        user_id=call.user_id, conversation_id=call.conversation_id, share_id=reserved, days=call.args.days
+    )
     return {"share_id": reserved}
 
 
