@@ -94,6 +94,70 @@ def test_axe_finds_nothing_on_the_pages_that_stand_alone(cluster, chromium, loca
     context.close()
 
 
+OF_ONES_OWN = (
+    "account/",
+    "account/devices/",
+    "account/tokens/",
+    "account/delete/",
+    "account/deleted/",
+    "email/",
+    "password/change/",
+    "password/reset/",
+    "signup/",
+    "two-factor/",
+    "two-factor/totp/activate/",
+    "two-factor/webauthn/add/",
+)
+OF_THE_OPERATOR = (
+    "",
+    "conversations/conversation/",
+    "conversations/turn/",
+    "conversations/turn/attention/",
+    "conversations/installation/nodes/",
+    "conversations/installation/notice/",
+    "conversations/conversation/charts/",
+    "conversations/auditentry/",
+    "conversations/user/",
+    "conversations/token/add/",
+)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_axe_finds_nothing_on_the_pages_of_an_account(browsers, cluster, locale):
+    context = browsers.context(locale=locale)
+    page = browsers.window(context).page
+    found = []
+    for path in ("signup/", "password/reset/", "account/deleted/"):
+        page.goto(f"{cluster.address}/{path}")
+        found += faults(page, path)
+    context = browsers.signed_in(locale=locale)
+    window = browsers.window(context)
+    page = window.page
+    page.goto(cluster.address + "/reauthenticate/")
+    found += faults(page, "reauthenticate/")
+    page.fill("[name=password]", "correct-horse-battery")
+    page.click("button.primary")
+    for path in OF_ONES_OWN:
+        page.goto(f"{cluster.address}/{path}")
+        found += faults(page, path)
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_axe_finds_nothing_on_the_pages_of_the_operator(readers, browsers, cluster, operator, locale):
+    context = browsers.context(locale=locale)
+    context.add_cookies([{"name": "sessionid", "value": operator, "url": cluster.address}])
+    page = browsers.window(context).page
+    found = []
+    for path in OF_THE_OPERATOR:
+        page.goto(f"{cluster.address}/admin/{path}")
+        found += faults(page, f"admin/{path}")
+    page.goto(f"{cluster.address}/admin/conversations/conversation/")
+    page.locator("#result_list a code").first.click()
+    found += faults(page, "timeline")
+    assert not found, "\n".join(map(str, found))
+
+
 def test_axe_finds_what_was_planted(cluster, chromium):
     context = chromium.new_context(locale="en-US")
     page = context.new_page()
