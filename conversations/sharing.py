@@ -63,7 +63,7 @@ def _create(conversation_id: str, share_id: UUID, user_id: str, brief: log.Brief
     if Share.objects.filter(pk=share_id).exists():
         return
     if Share.objects.working().filter(conversation_id=conversation_id).count() >= MOST_SHARES:
-        raise TooLarge(f"A conversation has at most {MOST_SHARES} links; take one back first.")
+        raise TooLarge("A conversation has at most 20 links; take one back first.")
     Share.objects.create(
         id=share_id,
         conversation_id=conversation_id,
