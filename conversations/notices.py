@@ -5,7 +5,7 @@ One set in Redis; what is over is dropped with the next one that is made, and ne
 
 import time
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import orjson
@@ -68,5 +68,8 @@ async def frames_for(user_id: str) -> list[bytes]:
 
 
 def _standing(found: list[tuple[bytes, float]]) -> list[Standing]:
-    rows: list[tuple[list[Any], float]] = [(orjson.loads(kept), until) for kept, until in found]
-    return [Standing(*row, datetime.fromtimestamp(until, UTC)) for row, until in rows]
+    return [_one(orjson.loads(kept), until) for kept, until in found]
+
+
+def _one(kept: tuple[str, str, str, list[str]], until: float) -> Standing:
+    return Standing(*kept, datetime.fromtimestamp(until, UTC))

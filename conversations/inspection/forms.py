@@ -21,9 +21,7 @@ class NoticeForm(forms.Form):
         label=_("message"), max_length=NOTICE_CHARACTERS, widget=forms.Textarea(attrs={"rows": 3, "cols": 70})
     )
     level = forms.ChoiceField(label=_("level"), choices=LEVELS, initial="info")
-    hours = forms.TypedChoiceField(
-        label=_("shown"), choices=SHOWN, initial="24", required=False, coerce=int, empty_value=0
-    )
+    hours = forms.ChoiceField(label=_("shown"), choices=SHOWN, initial="24", required=False)
     people = forms.CharField(
         label=_("only these people"),
         required=False,
@@ -34,3 +32,6 @@ class NoticeForm(forms.Form):
     def clean_people(self) -> list[str]:
         typed: str = self.cleaned_data["people"]
         return typed.replace(",", " ").split()
+
+    def clean_hours(self) -> int:
+        return int(self.cleaned_data["hours"] or 0)
