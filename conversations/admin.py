@@ -70,7 +70,8 @@ class TokenAdmin(BigTableAdmin):
     search_fields = ("name", "user__username")
     fields = ("user", "name", "created_at", "last_used_at", "revoked_at")
     readonly_fields = ("created_at", "last_used_at", "revoked_at")
-    autocomplete_fields = ("user",)
+    # Not the field that completes names: it styles itself inline, and has no name to be read out.
+    raw_id_fields = ("user",)
     actions = ("revoke_tokens",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
