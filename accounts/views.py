@@ -10,6 +10,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -26,6 +27,9 @@ from realtime.registry import Registry
 
 from .agents import name_of_agent
 from .forms import DeletionForm, PreferencesForm, TokenForm
+
+# A cookie for the one page that follows the end of an account.
+GONE = "tether_gone"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -134,7 +138,9 @@ def delete(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         begin_erasing(user)
         logout(request)
-        return redirect("deleted")
+        response = redirect("deleted")
+        response.set_cookie(GONE, "1", max_age=60, path=reverse("deleted"), httponly=True, samesite="Lax")
+        return response
     mine = Member.objects.filter(user=user, left_seq=None, conversation__status="active")
     others = Member.objects.filter(conversation__in=mine.values("conversation"), left_seq=None).exclude(user=user)
     context = {"form": form, "count": mine.count(), "shared": others.values("conversation").distinct().count()}
@@ -142,8 +148,12 @@ def delete(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@never_cache
 def deleted(request: HttpRequest) -> HttpResponse:
-    return render(request, "accounts/deleted.html")
+    """Say so; right after it was done, and only then, let the browser forget what it kept of the person."""
+    response = render(request, "accounts/deleted.html", {"is_gone": GONE in request.COOKIES})
+    response.delete_cookie(GONE, path=reverse("deleted"))
+    return response
 
 
 def _user(request: HttpRequest, user: Any = None) -> User:

@@ -70,7 +70,8 @@ class TokenAdmin(BigTableAdmin):
     search_fields = ("name", "user__username")
     fields = ("user", "name", "created_at", "last_used_at", "revoked_at")
     readonly_fields = ("created_at", "last_used_at", "revoked_at")
-    autocomplete_fields = ("user",)
+    # Not the field that completes names: it styles itself inline, and has no name to be read out.
+    raw_id_fields = ("user",)
     actions = ("revoke_tokens",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -118,11 +119,11 @@ class DeviceAdmin(BigTableAdmin):
 
 @admin.register(Share)
 class ShareAdmin(BigTableAdmin):
-    list_display = ("__str__", "conversation_id", "made_by", "created_at", "revoked_at")
+    list_display = ("__str__", "conversation_id", "made_by", "created_at", "expires_at", "revoked_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter), "created_at")
     list_select_related = ("made_by",)
     search_fields = ("made_by__username",)
-    fields = ("id", "conversation_id", "made_by", "seq", "created_at", "revoked_at")
+    fields = ("id", "conversation_id", "made_by", "seq", "created_at", "expires_at", "revoked_at")
     readonly_fields = fields
     actions = ("revoke_shares",)
 

@@ -36,7 +36,7 @@ async def read_asides(
     reply = await log.call("asides", conversation_id, [], [user_id, from_seq, before_seq, MOST, DONE, *KINDS])
     _, newest, first_kept, cleared, is_superseded = reply
     found = [(seq, body.decode()) for seq, body in newest]
-    from_seq = max(from_seq, cleared)
+    from_seq = max(from_seq, cleared, 1)  # where the stream begins there, nobody else is asked
     before_seq = min(before_seq or first_kept, first_kept)
     if len(found) < MOST and from_seq < before_seq:
         with suppress(Unavailable):

@@ -3,6 +3,7 @@
 Cheap queries of the database only. The cursor that goes with the messages lets the socket bring just the rest.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -103,9 +104,8 @@ def _notice(entry: dict[str, Any]) -> dict[str, Any]:
         key = "turn.failed_plain"
     error = data.get("error", "")
     values = {"username": data.get("user_id"), **data, "error": error and gettext(error)}
-    words = str(WORDS[key])
-    for name in ("username", "topic", "error"):
-        words = words.replace(f"{{{name}}}", str(values.get(name, "")))
+    # At once, so that a name or topic in braces stays what it is.
+    words = re.sub(r"\{(\w+)\}", lambda name: str(values.get(name[1], "")), str(WORDS[key]))
     return {"seq": entry["seq"], "kind": kind, "words": words}
 
 

@@ -146,6 +146,8 @@ DATABASE = "tether:database"
 
 # ZSET: node -> ms of its own clock at its latest record; forgotten a day later.
 NODES = "tether:nodes"
+# ZSET: a notice of the operators, as JSON -> the Unix time until which it stands; 20 at most.
+NOTICES = "tether:notices"
 # ZSET: hash of an entry of the audit journal -> its seq; the newest 100 that were the journal's end.
 AUDIT = "tether:audit"
 # ZSET: the same of about each 100th entry, kept for ever.

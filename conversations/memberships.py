@@ -39,7 +39,7 @@ async def invite_member(*, user_id: str, conversation_id: str, username: str, on
     args = [conversation_id, user_id, guest, body, MOST_MEMBERS, log.COMMAND_TTL_SECONDS]
     reply = await log.call("invite", conversation_id, [_sent(conversation_id, user_id, once)], args)
     if reply[0] == b"FULL":
-        raise TooLarge(f"A conversation has at most {MOST_MEMBERS} members.")
+        raise TooLarge("This conversation has as many members as it can.")
     _announce(conversation_id, reply, "member.joined", body)
     if seq := reply[2]:
         await in_database(give_seat, conversation_id, seq, guest)

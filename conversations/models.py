@@ -9,6 +9,7 @@ import uuid
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .audit.entry import AuditEntry as AuditEntry  # a model, so that Django finds it here
@@ -227,6 +228,12 @@ class Event(models.Model):
         return f"{self.conversation_id} {self.seq} {self.kind}"
 
 
+class WorkingShares(models.QuerySet["Share"]):
+    def working(self) -> "WorkingShares":
+        """Return those that were neither taken back nor have ended by themselves."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
+
+
 class Share(models.Model):
     """A link by which anybody may read a conversation up to ``seq``. Only the link's SHA-256 is kept.
 
@@ -242,7 +249,10 @@ class Share(models.Model):
     seq = models.PositiveBigIntegerField(_("seq"), help_text=_("what was said later is not shown"))
     title = models.CharField(_("title"), max_length=200, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
+
+    objects = WorkingShares.as_manager()
 
     class Meta:
         verbose_name = _("shared link")

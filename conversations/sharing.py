@@ -1,15 +1,18 @@
-"""Links by which anybody may read a conversation as far as it went when the link was made, until it is taken back.
+"""Links by which anybody may read a conversation as far as it went when the link was made, until they end.
 
 Only the owner makes, sees and takes back links. A link is made from the share's id and the installation's secret, so
-that it can be shown again; the database keeps its digest.
+that it can be shown again; the database keeps its digest. A link from under a former secret works for good, and is
+shown as long as that secret stands in SECRET_KEY_FALLBACKS.
 
 Text comes from the archive, which is a moment behind; what was cleared or deleted is asked of the log, each time.
 """
 
 from base64 import urlsafe_b64encode
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
@@ -43,21 +46,24 @@ class Transcript(NamedTuple):
     after: int | None
 
 
-async def create_share(*, user_id: str, conversation_id: str, share_id: str) -> None:
-    """Make a link to what was said so far; repeatable by id. Raises Forbidden, TooLarge, Unavailable."""
+async def create_share(*, user_id: str, conversation_id: str, share_id: str, days: int | None = None) -> None:
+    """Make a link to what was said so far, good for some days or until it is taken back; repeatable by id.
+
+    Raises Forbidden, TooLarge, Unavailable.
+    """
     await check_owner(conversation_id, user_id)
     brief = await log.brief(conversation_id)
     if brief is None:
         raise Forbidden(N_("This conversation does not exist, or is not yours."))
-    await in_database(_create, conversation_id, UUID(share_id), user_id, brief)
+    await in_database(_create, conversation_id, UUID(share_id), user_id, brief, days)
 
 
 @transaction.atomic
-def _create(conversation_id: str, share_id: UUID, user_id: str, brief: log.Brief) -> None:
+def _create(conversation_id: str, share_id: UUID, user_id: str, brief: log.Brief, days: int | None) -> None:
     if Share.objects.filter(pk=share_id).exists():
         return
-    if Share.objects.filter(conversation_id=conversation_id, revoked_at=None).count() >= MOST_SHARES:
-        raise TooLarge(f"A conversation has at most {MOST_SHARES} links; take one back first.")
+    if Share.objects.working().filter(conversation_id=conversation_id).count() >= MOST_SHARES:
+        raise TooLarge("A conversation has at most 20 links; take one back first.")
     Share.objects.create(
         id=share_id,
         conversation_id=conversation_id,
@@ -65,6 +71,7 @@ def _create(conversation_id: str, share_id: UUID, user_id: str, brief: log.Brief
         seq=brief.head.seq,
         title=brief.title,
         digest=digest_of(_token(share_id)),
+        expires_at=None if days is None else timezone.now() + timedelta(days=days),
     )
     journal.record(Action.SHARE_MADE, actor=user_id, subject=f"share:{share_id}", conversation=conversation_id)
 
@@ -76,16 +83,23 @@ async def list_shares(*, user_id: str, conversation_id: str) -> list[dict[str, A
 
 
 def _list(conversation_id: str) -> list[dict[str, Any]]:
-    working = Share.objects.filter(conversation_id=conversation_id, revoked_at=None).order_by("-created_at")
+    working = Share.objects.working().filter(conversation_id=conversation_id).order_by("-created_at")
     return [
         {
             "share_id": str(share.id),
-            "url": reverse("shared", args=[_token(share.id)]),
+            "url": _url(share),
             "created": time_text(share.created_at),
+            "until": None if share.expires_at is None else time_text(share.expires_at),
             "seq": share.seq,
         }
         for share in working[:MOST_SHARES]
     ]
+
+
+def _url(share: Share) -> str:
+    """Return the link's path, as it was made; empty where nobody holds the secret any more that it was made with."""
+    tokens = (_token(share.id, secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+    return next((reverse("shared", args=[token]) for token in tokens if digest_of(token) == share.digest), "")
 
 
 async def revoke_share(*, user_id: str, conversation_id: str, share_id: str) -> None:
@@ -117,7 +131,7 @@ def read_shared(token: str, *, after: int) -> Transcript | None:
 
     Raises Unavailable: without the log nobody knows what was cleared a moment ago.
     """
-    shares = Share.objects.select_related("conversation").filter(digest=digest_of(token), revoked_at=None)
+    shares = Share.objects.working().select_related("conversation").filter(digest=digest_of(token))
     share = shares.filter(conversation__status=Conversation.Status.ACTIVE).first()
     if share is None:
         return None
@@ -160,6 +174,6 @@ def _names(conversation: Conversation) -> dict[str, str]:
     return {str(user_id): username for user_id, username in found}
 
 
-def _token(share_id: UUID) -> str:
-    made = salted_hmac("tether.share", str(share_id), algorithm="sha256").digest()
+def _token(share_id: UUID, secret: str | None = None) -> str:
+    made = salted_hmac("tether.share", str(share_id), secret, algorithm="sha256").digest()
     return urlsafe_b64encode(made).decode().rstrip("=")

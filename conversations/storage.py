@@ -62,6 +62,7 @@ KINDS = [
     Kind("revocations", re.escape(keys.REVOCATIONS), "newest 10,000"),
     Kind("node", r"node:.*", "6 s", expires=True),
     Kind("nodes", re.escape(keys.NODES), "nodes that are a day gone; one for ever"),
+    Kind("notices", re.escape(keys.NOTICES), "20 notices; what is over goes with the next one"),
     Kind("audit", re.escape(keys.AUDIT), "newest 100"),
     Kind("audit_stones", re.escape(keys.AUDIT_STONES), "one for 100 entries of the audit journal, for ever"),
     Kind("cache", r"tether:cache:.*", "minutes, as whoever writes says", expires=True),

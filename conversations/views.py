@@ -14,6 +14,7 @@ from . import first_paint, sharing, shell
 from .errors import Unavailable
 from .failing import translated_reasons
 from .models import Conversation, Member, User
+from .refusals import translated_refusals
 from .words import WORDS
 
 
@@ -67,7 +68,7 @@ def _page(request: HttpRequest, shown: dict[str, Any] | None) -> HttpResponse:
         "conversation": shown,
         "conversations": conversations,
         # Reasons of failures stand in the log in English: by those they are found.
-        "words": {key: str(words) for key, words in WORDS.items()} | translated_reasons(),
+        "words": {key: str(words) for key, words in WORDS.items()} | translated_reasons() | translated_refusals(),
     }
     context = {
         "start": start,

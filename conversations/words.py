@@ -60,6 +60,8 @@ WORDS = {
     "comment_label": _("Comment"),
     "comment_ok": _("Send"),
     "commented": _("Thank you, that helps."),
+    "share_until": _("{from}, works until {to}"),
+    "share_unknown": _("works, but cannot be shown here any more"),
     "copy": _("Copy"),
     "copied": _("Copied"),
     "unread": _("{count} unread"),

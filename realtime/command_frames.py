@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from .codes import DEFAULT_PAGE_ITEMS, MAX_COMMENT_CHARACTERS, MAX_INSTRUCTIONS, MAX_PAGE_ITEMS
+from .codes import DEFAULT_PAGE_ITEMS, MAX_COMMENT_CHARACTERS, MAX_INSTRUCTIONS, MAX_PAGE_ITEMS, MAX_SHARE_DAYS
 from .entry_frames import Head
 from .fields import (
     ClientMadeId,
@@ -116,6 +116,12 @@ class Export(Wire):
     format: Literal["json", "markdown"]
 
 
+class Share(Wire):
+    days: Annotated[int | None, Field(ge=1, le=MAX_SHARE_DAYS)] = Field(
+        None, description="how long the link works; absent: until it is taken back"
+    )
+
+
 class Unshare(Wire):
     share_id: Uuid
 
@@ -221,8 +227,11 @@ class ShareItem(Told):
     """One link by which anybody may read the conversation up to `seq`."""
 
     share_id: Uuid
-    url: str = Field(description="a path of this server")
+    url: str = Field(
+        description="a path of this server; empty where it was made under a secret that is no longer known there"
+    )
     created: Time
+    until: Time | None = Field(None, description="when it ends by itself")
     seq: Count
 
 
@@ -284,7 +293,7 @@ COMMANDS: dict[str, CommandSpec] = {
     "remove_member": CommandSpec(Username),
     "search": CommandSpec(Search, SearchPage, about_conversation=False),
     "export": CommandSpec(Export, ExportMade),
-    "share": CommandSpec(NoArgs, ShareMade),
+    "share": CommandSpec(Share, ShareMade),
     "list_shares": CommandSpec(NoArgs, ShareList),
     "unshare": CommandSpec(Unshare),
     "rate": CommandSpec(Rate, Rated),

@@ -10,7 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from conversations import asides, feed, log, messages, people, services
+from conversations import asides, feed, log, messages, notices, people, services
 from conversations.errors import Forbidden, RateLimited, TetherError, Unavailable
 from conversations.events import Position, now_text
 from conversations.log import Cursor
@@ -55,8 +55,11 @@ class Connection:
         """Tell who and where the client is, then open what it asked for. Raises Unavailable, TooLarge."""
         latest = await services.find_latest_conversation(user_id=self.user_id)
         head = (await feed.read(self.user_id, None)).head
+        said = await notices.frames_for(self.user_id)
         self.conversation_id = latest.conversation_id
         self.send(outgoing.encode(self._ready(latest, head)))
+        for notice in said:
+            self.send(notice)
         self.session.open_feed(_position(frame.feed), head)
         wanted = {latest.conversation_id: None} if frame.opens_latest else frame.open or {}
         for conversation_id, cursor in wanted.items():

@@ -53,7 +53,9 @@ async def _typing(call: Call) -> dict[str, Any]:
 
 async def _share(call: Call) -> dict[str, Any]:
     reserved = await call.reserve_id()
-    await sharing.create_share(user_id=call.user_id, conversation_id=call.conversation_id, share_id=reserved)
+    await sharing.create_share(
+        user_id=call.user_id, conversation_id=call.conversation_id, share_id=reserved, days=call.args.days
+    )
     return {"share_id": reserved}
 
 

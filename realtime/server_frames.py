@@ -48,6 +48,7 @@ class Notice(Told):
     event: Literal["notice"]
     level: str
     message: str
+    id: Uuid | None = Field(None, description="of one that comes again with each connection, as long as it stands")
 
 
 class Ack(Told):

@@ -52,6 +52,7 @@ class Action(models.TextChoices):
     TURN_RETRIED = "turn_retried", _("turn tried again by an operator")
     NODE_DRAINED = "node_drained", _("node drained")
     NOTICE_SENT = "notice_sent", _("notice sent")
+    NOTICE_TAKEN_BACK = "notice_taken_back", _("notice taken back")
 
 
 class AuditQuerySet(models.QuerySet["AuditEntry"]):

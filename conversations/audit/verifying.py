@@ -30,6 +30,9 @@ def verify(remembered: Iterable[tuple[int, str]] = ()) -> Verified:
     faults: list[Fault] = []
     seq, before = 0, NO_HASH
     for row in _rows():
+        if row.seq < 1:
+            faults.append(Fault(row.seq, "was put before the first entry"))
+            continue
         if row.seq > seq + 1:
             faults.append(Fault(seq + 1, f"entries {seq + 1} to {row.seq - 1} are missing"))
         elif row.prev != before:
@@ -46,7 +49,8 @@ def verify(remembered: Iterable[tuple[int, str]] = ()) -> Verified:
 
 
 def _rows() -> Iterator[AuditEntry]:
-    last = -1
-    while rows := list(AuditEntry.objects.filter(seq__gt=last).order_by("seq")[:ROWS]):
+    entries = AuditEntry.objects.order_by("seq")
+    rows = list(entries[:ROWS])  # from wherever it begins: what was put before the first one is found, too
+    while rows:
         yield from rows
-        last = rows[-1].seq
+        rows = list(entries.filter(seq__gt=rows[-1].seq)[:ROWS])

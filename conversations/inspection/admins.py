@@ -210,6 +210,7 @@ class InstallationAdmin(ReadOnlyAdmin):
             path("nodes/", site(views.show_nodes), name="inspection_nodes"),
             path("nodes/drain/", site(views.drain_node), name="inspection_drain"),
             path("notice/", site(views.send_notice), name="inspection_notice"),
+            path("notice/take-back/", site(views.take_notice_back), name="inspection_notice_back"),
         ]
         return own + super().get_urls()
 

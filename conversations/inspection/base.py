@@ -27,13 +27,19 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the st
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Django logs deletions in bulk, which sends no signal to the audit journal."""
+    """Every table's: nothing is found by what is hidden, and deletions are on record."""
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Django logs these in bulk, which sends no signal to the audit journal."""
         logged = super().log_deletions(request, queryset)
         for each in logged or []:
             record_admin(each)
         return logged
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Only what the filters offer: by any other column the address would tell, letter by letter, what is hidden."""
+        named = (each[0] if isinstance(each, tuple) else each for each in self.get_list_filter(request))
+        return lookup.partition("__")[0] in {str(name) for name in named}
 
 
 class LetsInAdmin(AuditedAdmin):
@@ -51,11 +57,6 @@ class BigTableAdmin(AuditedAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # they count whole tables
     list_per_page = 50
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Only what the filters offer: by any other column the address would tell, letter by letter, what is hidden."""
-        named = (each[0] if isinstance(each, tuple) else each for each in self.get_list_filter(request))
-        return lookup.partition("__")[0] in {str(name) for name in named}
 
 
 class PageList(ChangeList):

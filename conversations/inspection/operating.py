@@ -2,10 +2,9 @@
 
 from uuid import uuid4
 
-import orjson
 from django.utils.translation import gettext as _
 
-from .. import control, retrying
+from .. import control, notices, retrying
 from ..announce import node_group, user_group
 from ..audit import journal
 from ..audit.actor import acting_user_id
@@ -48,12 +47,11 @@ def drain_node(name: str) -> None:
     ask(lambda: tell_groups([node_group(name)], {"type": "node.drain"}))
 
 
-def send_notice(message: str, level: str, usernames: list[str]) -> int:
+def send_notice(message: str, level: str, usernames: list[str], hours: int = 0) -> int:
     """Tell whoever is connected, or these users; return how many nodes or users were told.
 
-    Raises Conflict naming who is unknown, Unavailable.
+    ``hours``: for so long it is told to whoever comes later, too. Raises Conflict naming who is unknown, Unavailable.
     """
-    frame = orjson.dumps({"type": "system", "event": "notice", "level": level, "message": message})
     if usernames:
         known = dict(User.objects.filter(username__in=usernames).values_list("username", "pk"))
         unknown = sorted(set(usernames) - set(known))
@@ -61,12 +59,25 @@ def send_notice(message: str, level: str, usernames: list[str]) -> int:
             raise Conflict(_("Nobody is called %(names)s.") % {"names": ", ".join(unknown)})
         told = [user_group(str(pk)) for pk in known.values()]
         journal.record_many(
-            journal.Draft(Action.NOTICE_SENT, acting_user_id(), journal.person(pk), {"level": level})
+            journal.Draft(Action.NOTICE_SENT, acting_user_id(), journal.person(pk), {"level": level, "hours": hours})
             for pk in known.values()
         )
+        frame = _frame(message, level, [str(pk) for pk in known.values()], hours)
         ask(lambda: tell_groups(told, {"type": "direct", "f": frame}))
         return len(told)
     names = nodes.live_names()
-    journal.record(Action.NOTICE_SENT, subject="everyone", level=level)
+    journal.record(Action.NOTICE_SENT, subject="everyone", level=level, hours=hours)
+    frame = _frame(message, level, [], hours)
     ask(lambda: tell_groups([node_group(name) for name in names], {"type": "node.notice", "f": frame}))
     return len(names)
+
+
+def _frame(message: str, level: str, people: list[str], hours: int) -> bytes:
+    return notices.keep(message, level, people, hours).frame() if hours else notices.frame_of(message, level)
+
+
+def take_notice_back(notice_id: str) -> None:
+    """Tell it to nobody any more; whoever has seen it has seen it. Raises Conflict, Unavailable."""
+    if not notices.take_back(notice_id):
+        raise Conflict(_("This notice does not stand any more."))
+    journal.record(Action.NOTICE_TAKEN_BACK, subject=f"notice:{notice_id}")

@@ -14,6 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from .. import notices
 from ..audit import journal
 from ..audit.entry import Action
 from ..errors import TetherError, Unavailable
@@ -209,7 +210,10 @@ def send_notice(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             told = operating.send_notice(
-                form.cleaned_data["message"], form.cleaned_data["level"], form.cleaned_data["people"]
+                form.cleaned_data["message"],
+                form.cleaned_data["level"],
+                form.cleaned_data["people"],
+                form.cleaned_data["hours"],
             )
         except TetherError as error:
             form.add_error(None, _(error.message))
@@ -219,7 +223,20 @@ def send_notice(request: HttpRequest) -> HttpResponse:
             else:
                 messages.success(request, _("Sent to everybody on %(count)d nodes.") % {"count": told})
             return redirect("admin:inspection_notice")
-    return _page(request, "notice", _("Send a notice"), form=form)
+    try:
+        standing = notices.standing()
+    except Unavailable:
+        standing = []
+        messages.warning(request, _("Redis does not answer: which notices stand is not known just now."))
+    return _page(request, "notice", _("Send a notice"), form=form, standing=standing)
+
+
+@require_POST
+@needs("send_notices")
+def take_notice_back(request: HttpRequest) -> HttpResponse:
+    notice_id = str(_uuid(request.POST.get("notice", "")))
+    _attempt(request, lambda: operating.take_notice_back(notice_id), _("The notice is taken back."))
+    return redirect("admin:inspection_notice")
 
 
 # -- numbers

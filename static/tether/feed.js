@@ -13,6 +13,7 @@ export class Feed {
   cursor = null;
   items = new Map(); // conversation_id -> {conversation_id, title, preview, unread, read_seq, head, pinned, rank}
   ratings = new Map(); // message_id -> "up", "down" or "", as far as they were asked for
+  comments = new Map(); // message_id -> {rating, comment}: what the reader wrote with that rating
   more = false;
   mark = null; // what to ask for the next page by
   fetching = false;

@@ -4,12 +4,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from .conftest import Browsers
+from .conftest import PASSWORD, Browsers
 
 pytestmark = pytest.mark.timeout(180)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LOCALES = ("en-US", "zh-CN")
 SCHEMES = ("light", "dark")
+AXE = Axe().axe_script
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,59 @@ def test_axe_finds_nothing_on_the_pages_that_stand_alone(cluster, chromium, loca
     context.close()
 
 
+OF_NOBODY = ("signup/", "password/reset/", "account/deleted/")
+OF_ONES_OWN = (
+    "account/",
+    "account/devices/",
+    "account/tokens/",
+    "account/delete/",
+    "email/",
+    "password/change/",
+    "two-factor/",
+    "two-factor/totp/activate/",
+    "two-factor/webauthn/add/",
+)
+OF_THE_OPERATOR = (
+    "",
+    "conversations/conversation/",
+    "conversations/turn/attention/",
+    "conversations/installation/nodes/",
+    "conversations/installation/notice/",
+    "conversations/conversation/charts/",
+    "conversations/auditentry/",
+    "conversations/user/",
+    "conversations/token/add/",
+)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_axe_finds_nothing_on_the_pages_of_an_account_and_before_it(browsers, cluster, locale):
+    page = browsers.window(browsers.context(locale=locale)).page
+    found = [fault for path in OF_NOBODY for fault in faults_at(page, f"{cluster.address}/{path}")]
+    page = browsers.window(browsers.signed_in(locale=locale)).page
+    found += faults_at(page, cluster.address + "/reauthenticate/?next=/account/")
+    page.fill("[name=password]", PASSWORD)
+    page.click("button.primary")
+    page.wait_for_url("**/account/")
+    for path in OF_ONES_OWN:
+        found += faults_at(page, f"{cluster.address}/{path}")
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_axe_finds_nothing_on_the_pages_of_the_operator(readers, browsers, cluster, operator, locale):
+    context = browsers.context(locale=locale)
+    context.add_cookies([{"name": "sessionid", "value": operator, "url": cluster.address}])
+    page = browsers.window(context).page
+    found = []
+    for path in OF_THE_OPERATOR:
+        found += faults_at(page, f"{cluster.address}/admin/{path}", WCAG)
+    page.goto(f"{cluster.address}/admin/conversations/conversation/")
+    page.locator("#result_list a code").first.click()
+    found += faults(page, "timeline", WCAG)
+    assert not found, "\n".join(map(str, found))
+
+
 def test_axe_finds_what_was_planted(cluster, chromium):
     context = chromium.new_context(locale="en-US")
     page = context.new_page()
@@ -104,14 +158,20 @@ def test_axe_finds_what_was_planted(cluster, chromium):
     context.close()
 
 
-def faults(page, where):
+def faults_at(page, address, rules=()):
+    assert page.goto(address).ok
+    return faults(page, address, rules)
+
+
+def faults(page, where, rules=()):
     # A phone shows the list or the conversation: the list alone has no main part, which is advice and no rule.
-    rules = {"runOnly": [*WCAG, *([] if where == "phone" else ["best-practice"])]}
+    options = {"runOnly": rules or [*WCAG, *([] if where == "phone" else ["best-practice"])]}
+    page.evaluate(AXE)
     found = []
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.evaluate("Promise.all(document.getAnimations().map((each) => each.finished.catch(() => {})))")
-        for fault in Axe().run(page, options=rules).response["violations"]:
+        for fault in page.evaluate("(options) => axe.run(document, options)", options)["violations"]:
             nodes = [(node["html"][:160], node.get("failureSummary", "")[:300]) for node in fault["nodes"]]
             found.append((where, scheme, fault["id"], nodes))
     return found

@@ -89,20 +89,37 @@ def test_an_operator_finds_looks_and_acts(desk, cluster):
     assert page.request.get(page.locator("link[rel=icon]").evaluate("(link) => link.href")).ok  # else /favicon.ico
 
 
-def test_a_notice_reaches_an_open_page_and_a_drained_node_leaves_the_list(desk, cluster):
-    page = desk.page
+def test_a_notice_reaches_an_open_page_and_whoever_comes_later_until_it_is_taken_back(desk, browsers):
+    page, reader = desk.page, desk.person
     desk.visit("conversations/installation/notice/")
     page.get_by_label("message").fill("The service rests at noon for <b>ten</b> minutes.")
     page.get_by_label("level").select_option("warning")
-    desk.picture("notice")
+    page.get_by_label("shown").select_option("1")
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".messagelist .success")).to_be_visible()
-    notice = desk.person.page.locator("#notice")
+    desk.picture("notice")
+    notice = reader.page.locator("#notice")
     expect(notice).to_contain_text("rests at noon for <b>ten</b> minutes", timeout=PATIENCE_MS)
     expect(notice).to_have_attribute("data-level", "warning")
     notice.get_by_role("button", name="Close").click()
+    reader.page.reload()
+    latecomer = browsers()
+    expect(latecomer.page.locator("#notice p")).to_have_count(1, timeout=PATIENCE_MS)
+    reader.wait_for_state("live")
+    reader.say("still here")  # answered after what came with the connection
+    expect(reader.page.locator("#lines")).to_contain_text("echo: still here", timeout=PATIENCE_MS)
     expect(notice).to_be_hidden()
+    page.get_by_role("button", name="take back").click()
+    expect(page.locator(".messagelist .success")).to_be_visible()
+    latecomer.page.reload()
+    latecomer.wait_for_state("live")
+    latecomer.page.click("[data-new]:visible")  # as above: by now it would have come
+    expect(latecomer.page.locator("#nothing-said")).to_be_visible(timeout=PATIENCE_MS)
+    expect(latecomer.page.locator("#notice")).to_be_hidden()
 
+
+def test_a_drained_node_leaves_the_list(desk, cluster):
+    page = desk.page
     desk.visit("conversations/installation/nodes/").picture("nodes")
     name = desk.person.detail("node")
     row = page.locator(f"[data-node='{name}']")

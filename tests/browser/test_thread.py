@@ -141,7 +141,11 @@ def test_a_rating_shows_on_the_other_device_and_after_a_reload_and_takes_a_comme
     expect(first.page.locator("#toast")).to_contain_text("that helps")
     second.page.reload()
     expect(pressed).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
+    second.page.locator("#lines [data-remark]").click()
+    expect(second.page.locator("#ask-long")).to_have_value("too short")
+    second.page.keyboard.press("Escape")
     pressed.click()
+    expect(second.page.locator("#lines [data-remark]")).to_have_count(0)
     expect(first.page.locator("#lines [data-rate=down]")).to_have_attribute(
         "aria-pressed", "false", timeout=PATIENCE_MS
     )

@@ -69,8 +69,19 @@ async def test_the_archive_and_the_first_paint_tell_them_alike() -> None:
     row = await Conversation.objects.aget(pk=talk.conversation_id)
     assert (await sync_to_async(first_paint.show_conversation)(row))["entries"] == live
     for kept in (3, 0):  # the stream's newest entries, and none
-        await redis().xtrim(keys.log(talk.conversation_id), maxlen=kept)
+        await redis().xtrim(keys.log(talk.conversation_id), maxlen=kept, approximate=False)
         assert await told(talk) == live
+
+
+async def test_a_log_that_redis_holds_whole_is_read_without_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = await a_talk_with_asides()
+    asked: list[Any] = []
+    monkeypatch.setattr(asides, "archived_asides", lambda *given: asked.append(given) or [])
+    assert kinds(await told(talk)) == ["member.joined", "topic.switched", "turn.finished"]
+    assert asked == []
+    await redis().xtrim(keys.log(talk.conversation_id), maxlen=3, approximate=False)
+    await told(talk)
+    assert len(asked) == 1
 
 
 async def test_what_gave_way_takes_its_failure_along() -> None:
@@ -90,7 +101,7 @@ async def test_a_clearing_erases_those_before_it_and_is_one_itself() -> None:
     await services.clear_history(user_id=talk.user_id, conversation_id=talk.conversation_id, once="c")
     assert kinds(await told(talk)) == ["history.cleared"]
     await archive_all()
-    await redis().xtrim(keys.log(talk.conversation_id), maxlen=0)
+    await redis().xtrim(keys.log(talk.conversation_id), maxlen=0, approximate=False)
     assert kinds(await told(talk)) == ["history.cleared"]
 
 

@@ -184,3 +184,6 @@ def test_the_page_asks_who_it_is_and_for_the_name_and_then_does_it():
     ada.refresh_from_db()
     assert (ada.is_active, ada.erasing_since is not None) == (False, True)
     assert browser.get("/").status_code == 302
+    # A link from elsewhere must not empty the browser of whoever is signed out and has texts to send.
+    scripts = [b"leaving.js" in each.get("/account/deleted/").content for each in (browser, browser, Client())]
+    assert scripts == [True, False, False]

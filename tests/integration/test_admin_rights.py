@@ -117,6 +117,21 @@ def test_addresses_keys_and_logins_of_others_are_not_made_and_never_shown(desk, 
     assert not any(secret in shown for shown in pages for secret in (b"JBSWY3DPEHPK3PXP", b"kkkkkkkkkkkkkkkk"))
 
 
+@pytest.mark.parametrize(
+    ("table", "hidden"),
+    [
+        ("usersessions_usersession", "session_key__startswith=k"),
+        ("mfa_authenticator", "data__secret__startswith=J"),
+        ("account_emailaddress", "user__password__startswith=md5"),
+        ("conversations_device", "session_key__startswith=k"),
+        ("conversations_token", "digest__startswith=a"),
+    ],
+)
+def test_a_list_tells_nothing_of_a_hidden_column_letter_by_letter(desk, ada, table, hidden):
+    UserSession.objects.create(user=ada, session_key="kkkkkkkkkkkkkkkk", ip="127.0.0.1")
+    assert desk.get(page(f"{table}_changelist") + f"?{hidden}").status_code == 400
+
+
 def test_what_takes_rights_away_needs_no_content(desk, ada):
     key = Authenticator.objects.create(user=ada, type="totp", data={"secret": "JBSWY3DPEHPK3PXP"})
     desk.post(page("mfa_authenticator_changelist"), chosen("delete_selected", key) | {"post": "yes"})

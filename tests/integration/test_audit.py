@@ -238,6 +238,17 @@ def test_verify_finds_an_inserted_entry():
     assert faults() == [(6, "was")]
 
 
+def test_verify_finds_an_entry_that_was_put_before_the_first():
+    five()
+    copied = "at, action, actor, subject, facts"
+    sql(
+        f"INSERT INTO {TABLE} (seq, prev, hash, {copied}) SELECT 0, %s, %s, {copied} FROM {TABLE} WHERE seq = 5",
+        "e" * 64,
+        "f" * 64,
+    )
+    assert faults() == [(0, "was")]
+
+
 def test_verify_finds_entries_that_changed_places():
     five()
     for old, new in ((2, 9), (3, 2), (9, 3)):

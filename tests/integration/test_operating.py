@@ -4,18 +4,22 @@ import asyncio
 
 import orjson
 import pytest
+from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import Permission
 from django.test import AsyncClient
 from django.urls import reverse
 
-from conversations import keys, log, turns
+from conversations import keys, log, notices, turns
 from conversations.announce import user_group
 from conversations.assistant.service import Assistant
 from conversations.audit.entry import AuditEntry
 from conversations.models import Turn, User
 from conversations.runner import TurnRunner
 from conversations.turns import Claim, claim, finish
+from realtime.auth import Identity
+from realtime.connection import Connection
+from realtime.frames import Auth, validate_server_frame
 from realtime.node import Node
 from tests.archive_kit import archive_all, new_talk, redis, say, say_each, start_turn
 
@@ -222,6 +226,38 @@ async def test_a_notice_to_some_reaches_only_them(node):
     assert orjson.loads((await hers.next())["f"])["message"] == "For you"
     assert his.heard.empty()
     assert [action for action, _ in await recorded()] == ["notice_sent"]
+
+
+async def test_a_notice_that_stands_is_told_to_whoever_comes_later_and_is_for(node):
+    ana, ben = [await User.objects.acreate_user(name) for name in ("ana", "ben")]
+    client = await operator(*RIGHTS)
+    hers = (await Listener.of(user_group(str(ana.pk)))).heard
+    await post(client, "inspection_notice", message="For all", level="info", hours="1")
+    await post(client, "inspection_notice", message="For her", level="warning", people="ana", hours="24")
+    await post(client, "inspection_notice", message="Now only", level="info")
+    told = [[orjson.loads(each) for each in await notices.frames_for(str(user.pk))] for user in (ana, ben)]
+    assert [[each["message"] for each in frames] for frames in told] == [["For all", "For her"], ["For all"]]
+    assert told[0][1] == orjson.loads((await hers.get())["f"])  # the same id, so that nobody is shown it twice
+
+    answer = await post(client, "inspection_notice_back", notice=told[1][0]["id"])
+    assert [each.message for each in answer.context["standing"]] == ["For her"]
+    assert await notices.frames_for(str(ben.pk)) == []
+    await redis().zadd(keys.NOTICES, dict.fromkeys(await redis().zrange(keys.NOTICES, 0, -1), 1))
+    assert await notices.frames_for(str(ana.pk)) == []
+    assert [action for action, _ in await recorded()] == ["notice_sent"] * 3 + ["notice_taken_back"]
+
+
+async def test_a_notice_that_stands_comes_with_the_next_connection(node):
+    talk = await new_talk()
+    await sync_to_async(notices.keep)("Back at noon", "info", [], 1)
+    sent = []
+    connection = Connection(node, Identity(talk.user_id, "ana"), "phone", sent.append)
+    await connection.start(Auth(type="auth", device_id="phone"))
+    connection.flush()
+    await connection.stop()
+    ready, notice = [each for each in orjson.loads(sent[0]) if each["type"] == "system"]
+    assert (ready["event"], notice["event"], notice["message"]) == ("ready", "notice", "Back at noon")
+    validate_server_frame(notice)
 
 
 async def test_a_node_writes_its_denials_to_the_journal(node):

@@ -1,8 +1,11 @@
 """Links to read by, and ratings: who may, what they show, and when they end."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.test import Client
+from django.utils import timezone
 
 from conversations.errors import Forbidden, InvalidMessage, TooLarge
 from conversations.models import Conversation, Rating, Share, User
@@ -132,6 +135,22 @@ async def test_the_database_keeps_no_link_and_only_the_owner_sees_one():
             await Asking(guest).ask(command, **args)
 
 
+async def test_a_link_may_end_by_itself_and_then_counts_for_nothing():
+    talk = await talk_with_answer()
+    for _ in range(20):
+        await Asking(talk).ask("share", days=7)
+    await archive_all()
+    item = (await Asking(talk).ask("list_shares"))["items"][0]
+    assert datetime.fromisoformat(item["until"]) - datetime.fromisoformat(item["created"]) > timedelta(days=6.99)
+    assert (await get(item["url"])).status_code == 200
+    await Share.objects.aupdate(expires_at=timezone.now())
+    assert ((await get(item["url"])).status_code, await Asking(talk).ask("list_shares")) == (404, {"items": []})
+    await Asking(talk).ask("share")
+    for days in (0, 3651, "7"):
+        with pytest.raises(InvalidMessage):
+            await Asking(talk).ask("share", days=days)
+
+
 async def test_a_link_of_another_conversation_cannot_be_taken_back():
     mine, other = await talk_with_answer(), await talk_with_answer()
     url = await link_to(other)
@@ -146,6 +165,19 @@ async def test_a_link_asked_for_twice_is_one(is_kept):
     talk = await talk_with_answer()
     first, again = await Asking(talk).ask_twice("share", is_kept=is_kept)
     assert (first, await Share.objects.acount()) == (again, 1)
+
+
+async def test_a_link_outlives_the_secret_it_was_made_with_and_is_shown_while_that_is_known(settings):
+    talk = await talk_with_answer()
+    url = await link_to(talk)
+    await archive_all()
+    former, settings.SECRET_KEY = settings.SECRET_KEY, "n" * 50
+    settings.SECRET_KEY_FALLBACKS = [former]
+    newer = await link_to(talk)
+    assert [item["url"] for item in (await Asking(talk).ask("list_shares"))["items"]] == [newer, url]
+    settings.SECRET_KEY_FALLBACKS = []
+    assert [item["url"] for item in (await Asking(talk).ask("list_shares"))["items"]] == [newer, ""]
+    assert [(await get(each)).status_code for each in (newer, url)] == [200, 200]
 
 
 async def test_links_are_few():

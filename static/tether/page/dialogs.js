@@ -7,6 +7,8 @@ const dialog = find("#ask");
 const toastBox = find("#toast");
 const noticeBox = find("#notice");
 const MOST_NOTICES = 3;
+const CLOSED = "tether.notices";
+const MOST_CLOSED = 50;
 let toastTimer = null;
 
 /** Ask and resolve to the text given (true where none was asked for), or null if the user would rather not. */
@@ -47,9 +49,11 @@ export function toast(text, { label = "", press = null } = {}) {
 }
 
 /** Show what the operators have to say, until the reader closes it: nobody need be looking just then. */
-export function showNotice({ message, level }) {
+export function showNotice({ message, level, id = "" }) {
   const words = find(".words", noticeBox);
+  if (id && (closedNotices().includes(id) || find(`[data-notice="${id}"]`, words))) return;
   const line = document.createElement("p");
+  line.dataset.notice = id;
   line.textContent = message;
   words.append(line);
   while (words.children.length > MOST_NOTICES) words.firstChild.remove();
@@ -57,7 +61,26 @@ export function showNotice({ message, level }) {
   noticeBox.hidden = false;
 }
 
+/** Those that stand for a while come again with each connection; which of them were closed, this browser knows. */
+function closedNotices() {
+  try {
+    return JSON.parse(localStorage.getItem(CLOSED) ?? "[]");
+  } catch {
+    return []; // no storage: it is shown once more
+  }
+}
+
+function rememberClosed() {
+  const ids = [...noticeBox.querySelectorAll("[data-notice]")].map((line) => line.dataset.notice).filter(Boolean);
+  try {
+    localStorage.setItem(CLOSED, JSON.stringify([...closedNotices(), ...ids].slice(-MOST_CLOSED)));
+  } catch {
+    // as above
+  }
+}
+
 find("button", noticeBox).addEventListener("click", () => {
+  rememberClosed();
   noticeBox.hidden = true;
   find(".words", noticeBox).replaceChildren();
 });

@@ -1,7 +1,7 @@
 /** Thumbs: what the reader thinks of single answers. Shown at once, kept by the server, the same on every device. */
 
 import { ask, toast } from "./dialogs.js";
-import { find } from "./dom.js";
+import { clone, find } from "./dom.js";
 import { say, sayError } from "./words.js";
 
 export class Ratings {
@@ -16,6 +16,8 @@ export class Ratings {
     find("#lines").addEventListener("click", ({ target }) => {
       const button = target.closest("[data-rate]");
       if (button) this.#press(button);
+      const remark = target.closest("[data-remark]")?.closest("li").shows;
+      if (remark && this.#open()) this.#comment(this.#open(), remark, this.#client.feed.ratings.get(remark.message_id));
     });
   }
 
@@ -28,15 +30,36 @@ export class Ratings {
       if (button.getAttribute("aria-pressed") !== String(pressed)) button.setAttribute("aria-pressed", pressed);
       button.disabled = !this.#client.live;
     }
+    for (const box of document.querySelectorAll("#lines .rate")) this.#showRemark(box);
     const { id } = conversation;
     if (!conversation.live || this.#fetched.get(id) === this.#client.ready) return;
     this.#fetched.set(id, this.#client.ready);
     this.#fetch(id).catch(console.error);
   }
 
+  /** What the reader wrote about an answer stands there to be read again, and to be put in other words. */
+  #showRemark(box) {
+    let button = find("[data-remark]", box);
+    const comment = this.#commentOn(box.closest("li").shows);
+    if (!comment) return button?.remove();
+    if (!button) box.append((button = clone("remark")));
+    button.title = comment;
+    button.disabled = !this.#client.live;
+  }
+
+  #commentOn(message) {
+    const { ratings, comments } = this.#client.feed;
+    const { rating, comment } = comments.get(message?.message_id) ?? {};
+    return rating && rating === ratings.get(message.message_id) ? comment : "";
+  }
+
   async #fetch(id) {
     const { items } = await this.#client.command("list_ratings", { conversation_id: id });
-    for (const { message_id: message, rating } of items) this.#client.feed.ratings.set(message, rating);
+    const { ratings, comments } = this.#client.feed;
+    for (const { message_id: message, rating, comment } of items) {
+      ratings.set(message, rating);
+      comments.set(message, { rating, comment });
+    }
     if (items.length && this.#open()?.id === id) this.render(this.#open());
   }
 
@@ -51,17 +74,19 @@ export class Ratings {
 
   async #comment(conversation, message, rating) {
     const asked = { title: say("comment_title"), text: say("comment_text"), label: say("comment_label") };
-    const comment = await ask({ ...asked, ok: say("comment_ok"), long: true });
+    const comment = await ask({ ...asked, value: this.#commentOn(message), ok: say("comment_ok"), long: true });
     if (comment && (await this.#rate(conversation, message, rating, comment))) toast(say("commented"));
   }
 
   async #rate(conversation, message, rating, comment = "") {
-    const { ratings } = this.#client.feed;
+    const { ratings, comments } = this.#client.feed;
     const before = ratings.get(message.message_id) ?? "";
     ratings.set(message.message_id, rating);
     this.render(conversation);
     try {
       await this.#client.command("rate", { conversation_id: conversation.id, seq: message.seq, rating, comment });
+      comments.set(message.message_id, { rating, comment });
+      this.render(conversation);
       return true;
     } catch (error) {
       ratings.set(message.message_id, before);

@@ -8,6 +8,7 @@ import { say, sayError } from "./words.js";
 
 const dialog = find("#shares");
 const made = find("#share-make");
+const days = find("#share-days");
 
 /** Show the links of a conversation, to make one and to take them back. */
 export async function showShares(client, id) {
@@ -22,7 +23,7 @@ export async function showShares(client, id) {
     }
   };
   const takeBack = tried((share) => client.command("unshare", { ...about, share_id: share }));
-  made.onclick = tried(() => client.command("share", about));
+  made.onclick = tried(() => client.command("share", { ...about, ...(days.value && { days: Number(days.value) }) }));
   await list();
   dialog.showModal();
 }
@@ -37,7 +38,8 @@ function show(items, takeBack) {
       const anchor = find("a", element);
       anchor.href = address;
       write(anchor, address);
-      write(find("time", element), dayAndTime.format(new Date(item.created)));
+      anchor.hidden = find(".copy-link", element).hidden = !item.url;
+      write(find(".when", element), whenWords(item));
       find(".copy-link", element).addEventListener("click", async ({ target }) => {
         await copy(address);
         write(target, say("copied"));
@@ -47,4 +49,10 @@ function show(items, takeBack) {
     },
     update: () => {},
   });
+}
+
+function whenWords({ created, until, url }) {
+  const [from, to] = [created, until].map((at) => at && dayAndTime.format(new Date(at)));
+  const words = to ? say("share_until", { from, to }) : from;
+  return url ? words : `${words} · ${say("share_unknown")}`;
 }

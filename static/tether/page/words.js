@@ -13,5 +13,5 @@ export function say(key, values = {}) {
 
 /** Return what an `error` frame, or anything thrown, means to a person. */
 export function sayError(error) {
-  return words[`error_${error?.code}`] ?? (error?.message || String(error?.code ?? error));
+  return words[error?.message] ?? words[`error_${error?.code}`] ?? (error?.message || String(error?.code ?? error));
 }
