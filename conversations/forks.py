@@ -96,7 +96,8 @@ async def _questions(conversation_id: str, said: list[Item], ranges: list[Range]
     asking = {each["turn_id"]: each for each in said if each["role"] == "user" and each.get("turn_id")}
     by_seq = {each["seq"]: each for each in said}
     asking |= {each.by: by_seq[each.asked] for each in ranges if each.asked in by_seq}
-    turns = {each.get("turn_id") for each in said if each["role"] == "assistant"} - asking.keys() - {None}
+    turns = {str(each["turn_id"]) for each in said if each["role"] == "assistant" and each.get("turn_id")}
+    turns -= asking.keys()
     if turns:  # a failed turn that was tried again has no message of its own
         rows = Turn.objects.filter(pk__in=turns, conversation_id=conversation_id).values_list("pk", "seq")
         asking |= {str(turn_id): by_seq[seq] async for turn_id, seq in rows if seq in by_seq}
