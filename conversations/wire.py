@@ -192,6 +192,7 @@ class Wire(asyncio.Protocol):
             self.send(*asked.instead())
         elif str(reply).startswith(PASSING):
             future.set_exception(unavailable())
+            future.exception()  # as below: a hint that was lost is missed by nobody
         else:
             future.set_exception(reply)
 

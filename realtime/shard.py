@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 import structlog
+from redis.exceptions import ResponseError
 
 from conversations.errors import Unavailable
 from conversations.wire import Wire
@@ -173,7 +174,10 @@ class Shard:
 
     def _take(self, reply: Any) -> None:
         self._heard_at = self._loop.time()
-        if reply[0] == b"message":
+        if isinstance(reply, ResponseError):
+            # Starting, or held by a long script: it has not subscribed us. The next connection asks again.
+            self._subscriber_wire().abort()
+        elif reply[0] == b"message":
             if not reply[2].startswith(self._own):
                 self._deliver(reply[1].decode(), reply[2])
         elif reply[0] == b"subscribe":

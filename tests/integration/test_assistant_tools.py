@@ -26,12 +26,12 @@ async def test_a_tool_is_called_its_answer_is_shown_and_both_calls_are_counted()
     assert (outcome.status, outcome.text, heard.text) == ("done", "It is late.", "It is late.")
     assert "CST" in talk.model.prompt()[-1]
     assert (outcome.usage["total_tokens"], outcome.usage["model"]) == (15, "told")
-    assert [name for name, status in heard.steps if status == "began"] == [
-        "take_input",
-        "respond",
-        "tools",
-        "respond",
-        "update_context",
+    assert [step for step in heard.steps if step[1] == "began"] == [
+        ("take_input", "began"),
+        ("respond", "began"),
+        ("tools", "began", "current_time"),
+        ("respond", "began"),
+        ("update_context", "began"),
     ]
 
 

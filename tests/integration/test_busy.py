@@ -1,10 +1,12 @@
 """A Redis that is held by somebody's long script answers BUSY: it may answer later, and its data is well."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgpack
 import pytest
 from django.conf import settings
 from redis import Redis
@@ -14,6 +16,7 @@ from conversations import store
 from conversations.assistant import fence
 from conversations.batching import batcher
 from conversations.errors import Unavailable
+from realtime import shard
 from tests.archive_kit import new_talk, say, snapshot_of
 from tests.assistant_kit import talk
 from tests.integration.test_cancel_answer import ask_on, entries, node, until_ended, until_written
@@ -21,6 +24,8 @@ from tests.integration.test_cancel_answer import ask_on, entries, node, until_en
 __all__ = ["talk"]
 pytestmark = pytest.mark.django_db(transaction=True)
 SECONDS = 10
+# As another node would publish it.
+LATE = b"another." + msgpack.packb([{"type": "late"}])
 
 
 def _hold() -> None:
@@ -100,3 +105,23 @@ async def test_a_turn_outlives_a_held_redis_in_its_first_attempt(settings: Any) 
         assert (await until_ended(here))["status"] == "done"
     assert [each["attempt"] for each in await entries(here, "turn.started")] == [1]
     assert (await snapshot_of(here)).messages[-1]["content"].endswith("w59 w60")
+
+
+async def test_who_subscribes_while_redis_is_held_hears_what_is_said_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard, "SUBSCRIBE_SECONDS", 0.3)
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    queue: asyncio.Queue[Any] = asyncio.Queue()
+    here = shard.Shard(settings.REDIS_URL, shard.Audience({"news": queue}, {}))
+    async with held_redis():
+        await here.subscribe("news")
+        here.publish_soon("news", {"type": "own"})
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        async with asyncio.timeout(SECONDS):
+            while not redis.publish("news", LATE):  # noqa: ASYNC110  # Redis tells nobody
+                await asyncio.sleep(0.02)
+            while await queue.get() != {"type": "late"}:
+                pass
+    await here.flush()
+    gc.collect()
+    assert faults == []

@@ -199,6 +199,7 @@ async def test_what_was_asked_and_cancelled_before_its_turn_began_is_known_to_th
     async with node() as runner:
         await ask_on(runner, here, "one")
         await until_ended(here)
+        await until_idle(runner)
         await ask(here, "never mind")
         await cancel(here)
         await say_each(here, "by the way")
@@ -219,6 +220,7 @@ async def test_an_answer_cut_behind_the_next_question_is_known_to_it():
     async with node() as runner:
         await ask_on(runner, here, "one", "two", "three")
         await until_ended(here, 3)
+        await until_idle(runner)
         await ask(here, "four", "five")
         await turns.add_pieces(await start_turn(here, "dead"), 1, ["half an"])
         await redis().zadd(keys.due(keys.tag(here.conversation_id)), {here.conversation_id: 1})
