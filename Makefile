@@ -38,8 +38,9 @@ run: setup ## three nodes behind nginx at http://localhost:8000 (or PORT=…), w
 	@CHAT_MODEL=$${CHAT_MODEL:-$$($(PY) -m chatproject.services.model)} exec $(PY) manage.py cluster --port $(PORT)
 
 # Two at a time, each with a Redis, a database and ports of its own; what is printed second has run meanwhile.
-test: setup chromium ## all tests
-	@mkdir -p var; $(MAKE) -k --no-print-directory test-browser test-postgres test-js >var/test.log 2>&1 & second=$$!; \
+# ALSO: what else shall be done there, `lint` for one.
+test: setup ## all tests
+	@mkdir -p var; $(MAKE) -k --no-print-directory test-browser test-postgres test-js $(ALSO) >var/test.log 2>&1 & second=$$!; \
 	$(MAKE) --no-print-directory test-server; status=$$?; \
 	wait $$second || status=1; cat var/test.log; exit $$status
 

@@ -153,13 +153,10 @@ class Stack:
         return [self._tokens[name] for name in names]
 
     def session(self, username):
-        """Return the key of a login session, as the sign-in page makes it."""
+        """Return the key of a login session, the same at each call."""
         program = (
-            "from django.contrib.auth import get_user_model as model, SESSION_KEY, BACKEND_SESSION_KEY as backend, "
-            "HASH_SESSION_KEY as digest; from django.contrib.sessions.backends.db import SessionStore; "
-            f"user = model().objects.get(username='{username}'); store = SessionStore(); "
-            "store[SESSION_KEY], store[digest] = str(user.pk), user.get_session_auth_hash(); "
-            "store[backend] = 'django.contrib.auth.backends.ModelBackend'; store.create(); print(store.session_key)"
+            "from conversations.models import User; from tests.login_kit import signed_in; "
+            f"print(signed_in(User.objects.get(username='{username}')))"
         )
         key = f"session of {username}"
         if key not in self._tokens:

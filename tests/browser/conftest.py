@@ -6,13 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from chatproject.demo.processes import Cluster, Installation
 from chatproject.services.process import free_port
 
-from .window import Window
+from .window import PATIENCE_MS, Window
 
+# Wherever a test looks, it looks as long as this: the machine has other things to do, too.
+expect.set_options(timeout=PATIENCE_MS)
 PASSWORD = "correct-horse-battery"
 ENV = {
     "RATE_LIMIT_MESSAGES": "off",
