@@ -16,9 +16,12 @@ from conversations.audit import journal
 from conversations.audit.entry import Action
 from conversations.errors import TetherError, Unauthenticated
 from conversations.exporting import SUFFIX, Format, export_conversation, export_everything
+from conversations.models import User
 from conversations.threads import in_database
 from conversations.tokens import find_token, note_use
 from realtime import limits
+
+from .preferences import zone_named
 
 STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 404, "UNAVAILABLE": 503, "RATE_LIMITED": 429}
 
@@ -49,10 +52,11 @@ async def _answer(request: HttpRequest, parts: Any, name: str, conversation_id: 
     if file_format not in get_args(Format):
         return HttpResponse("format is json or markdown\n", status=400, content_type="text/plain")
     try:
-        user_id, with_what = await _who(request)
+        user, with_what = await _who(request)
+        user_id, zone = str(user.pk), zone_named(user.time_zone) or timezone.get_current_timezone()
         if wait_seconds := await limits.take(user_id, "commands"):
             return _refusal(429, "Too many at once; wait a moment.", retry_after=wait_seconds)
-        content = await parts(user_id, file_format, timezone.get_current_timezone())
+        content = await parts(user_id, file_format, zone)
         await in_database(_record, user_id, conversation_id, {"format": file_format, **with_what})
     except TetherError as error:
         return _refusal(STATUS.get(error.code, 500), error.message, retry_after=error.retry_after)
@@ -68,22 +72,22 @@ def _record(user_id: str, conversation_id: UUID | None, facts: dict[str, str]) -
     journal.record(Action.EXPORTED, actor=user_id, subject=subject, **facts)
 
 
-async def _who(request: HttpRequest) -> tuple[str, dict[str, str]]:
-    """Return the user's id, and with which token they came.
+async def _who(request: HttpRequest) -> tuple[User, dict[str, str]]:
+    """Return the user, and with which token they came.
 
     Of the bearer token where there is a header, else of the login. Raises Unauthenticated.
     """
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if not scheme:
         user = await request.auser()
-        if user.is_authenticated:
-            return str(user.pk), {}
+        if isinstance(user, User):
+            return user, {}
         raise Unauthenticated("Sign in first, or give a token.")
     token = await in_database(find_token, text.strip()) if scheme.lower() == "bearer" else None
     if token is None:
         raise Unauthenticated("This token is not valid, or no longer.")
     await in_database(note_use, token)
-    return str(token.user_id), {"token": str(token.pk)}
+    return token.user, {"token": str(token.pk)}
 
 
 def _refusal(status: int, message: str, *, retry_after: float | None = None) -> HttpResponse:

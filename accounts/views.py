@@ -151,7 +151,7 @@ def delete(request: HttpRequest) -> HttpResponse:
 @never_cache
 def deleted(request: HttpRequest) -> HttpResponse:
     """Say so; right after it was done, and only then, let the browser forget what it kept of the person."""
-    response = render(request, "accounts/deleted.html", {"is_gone": GONE in request.COOKIES})
+    response = render(request, "accounts/deleted.html", {"is_gone": request.COOKIES.get(GONE) == "1"})
     response.delete_cookie(GONE, path=reverse("deleted"))
     return response
 

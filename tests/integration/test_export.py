@@ -1,7 +1,8 @@
 """A conversation, or everything, as a file: with a cookie and with a token, for members, whatever its length."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -73,6 +74,14 @@ async def test_what_one_thinks_of_an_answer_is_in_ones_own_file_alone(talk):
     assert b"rating" not in (await exported(guest))[1]
     await Asking(talk).ask("rate", seq=answer["seq"], rating="")
     assert b"rating" not in (await exported(talk))[1]
+
+
+async def test_times_are_in_the_chosen_zone_for_a_token_too(talk):
+    await say(talk)
+    await User.objects.filter(pk=talk.user_id).aupdate(time_zone="Asia/Kathmandu")
+    [message] = orjson.loads((await exported(talk))[1])["messages"]
+    at = datetime.fromisoformat(message["at"]).astimezone(ZoneInfo("Asia/Kathmandu"))
+    assert f"{at:%Y-%m-%d %H:%M}" in (await exported(talk, "markdown"))[1].decode()
 
 
 async def test_a_login_opens_it_too(talk):
