@@ -10,7 +10,8 @@ from conversations.runner import LAPSED, MOST_LAPSES
 
 from .faults import WENT_ON_SECONDS, Faults
 from .plan import KINDS
-from .work import Question, Talk, Work
+from .talk import Question, Talk, marks, words
+from .work import Work
 
 # What a run must bring to be a run, and must not bring to pass.
 WRONG = (
@@ -32,6 +33,7 @@ class Verdict:
     missing_kinds: list[str] = field(default_factory=list)
     turns: int = 0
     attempts: int = 0
+    done: dict[str, int] = field(default_factory=dict)  # beside asking
     given_up: int = 0  # as the contract asks: their node was lost three times without a new piece
 
     @property
@@ -46,6 +48,7 @@ class Verdict:
             "turns": self.turns,
             "attempts": self.attempts,
             "given_up": self.given_up,
+            "done": self.done,
             "missing": self.missing_kinds,
             "next_piece_seconds": {kind: percentiles(waits) for kind, waits in self.waits.items()},
             "details": self.details[:200],
@@ -73,10 +76,14 @@ def make_verdict(work: Work, faults: Faults, steps: Path, kinds: tuple[str, ...]
         late = sum(seconds >= WENT_ON_SECONDS for seconds in waits)
         counts["stuck"] += late
         details += [f"stuck: {late} turns did not go on within {WENT_ON_SECONDS} s of a {kind}"] if late else []
-    for talk in work.talks:
+    forks = [fork for talk in work.talks for fork in talk.forks]
+    talks = [*work.talks, *(fork.talk for fork in forks)]
+    for talk in talks:
         _judge_turns(talk, counts, details)
+    for talk in work.talks:
+        _judge_versions(talk, counts, details)
     _judge_devices([device.report() for device in work.devices], counts, details)
-    questions = [question for talk in work.talks for question in talk.questions]
+    questions = [question for talk in talks for question in talk.questions]
     for question in questions:
         _judge_answer(question, counts, details)
         if question.text.startswith("/steps") and question.status == "done":
@@ -89,6 +96,11 @@ def make_verdict(work: Work, faults: Faults, steps: Path, kinds: tuple[str, ...]
         [kind for kind in kinds if not faults.counts[kind]],
         len(questions),
         sum(question.attempts for question in questions),
+        {
+            "cancelled": sum(question.is_cancelled for question in questions),
+            "edited": sum(len(talk.edits) for talk in work.talks),
+            "forked": len(forks),
+        },
         sum(_is_given_up(question) for question in questions),
     )
 
@@ -122,11 +134,39 @@ def _judge_turns(talk: Talk, counts: Counter[str], details: list[str]) -> None:
         details.append(f"doubled: {turns} turns for {len(talk.questions)} questions in {talk.conversation_id}")
 
 
+def _judge_versions(talk: Talk, counts: Counter[str], details: list[str]) -> None:
+    """What was edited has given way, on every device and as the server tells it in the end, and nothing else has; and
+    each fork says what was said up to its place."""
+    counts["failed"] += len(talk.refused)
+    details += [f"refused: {text}" for text in talk.refused]
+    told = [(each["seq"], each.get("superseded_by"), words(each)) for each in talk.told]
+    for device in talk.devices:
+        entries = device.mirrors[talk.conversation_id].entries
+        gave_way = marks(entries)
+        said = [(e.cursor.seq, gave_way.get(e.cursor.seq), words(e.data)) for e in entries if e.event == "message"]
+        if said != told:
+            counts["wrong"] += 1
+            details.append(f"wrong: {device.device_id} knows another history of {talk.conversation_id} than the server")
+        asked = [e.data for e in entries if e.event == "message" and e.data["role"] == "user"]
+        ids = {data.get("turn_id"): data["message_id"] for data in asked}
+        wanted = [(edit.seq, ids.get(edit.turn_id)) for edit in talk.edits]
+        if wanted != [(e.data["from_seq"], e.data["by"]) for e in entries if e.event == "message.superseded"]:
+            counts["wrong"] += 1
+            details.append(f"wrong: {device.device_id} has not seen the edits of {talk.conversation_id}: {wanted}")
+    for fork in talk.forks:
+        said = fork.talk.devices[0].mirrors[fork.talk.conversation_id].messages()[: len(fork.said)]
+        if [words(message) for message in said] != fork.said:
+            counts["lost"] += 1
+            details.append(f"lost: fork {fork.talk.conversation_id} does not say what {talk.conversation_id} did")
+
+
 def _judge_answer(question: Question, counts: Counter[str], details: list[str]) -> None:
     where = f"turn {question.turn_id} of {question.conversation_id} ({question.text}, attempt {question.attempts})"
     if not question.status:
         counts["stuck"] += 1
         details.append(f"stuck: {where}")
+    elif question.is_cancelled:
+        _judge_cancelled(question, where, counts, details)
     elif _is_given_up(question):
         details.append(f"given up, as it must be: {where}")
     elif question.status != "done":
@@ -138,6 +178,18 @@ def _judge_answer(question: Question, counts: Counter[str], details: list[str]) 
     elif question.finals != [question.answer]:
         counts["wrong"] += 1
         details.append(f"wrong: {where}: {question.finals}")
+
+
+def _judge_cancelled(question: Question, where: str, counts: Counter[str], details: list[str]) -> None:
+    """It ended once, as cancelled, with how its answer begins or nothing."""
+    if len(question.finals) > 1:
+        counts["doubled"] += 1
+        details.append(f"doubled: {where}")
+    elif {question.status, *question.ended_as} != {"cancelled"} or not question.answer.startswith(
+        "".join(question.finals)
+    ):
+        counts["wrong"] += 1
+        details.append(f"wrong: {where} was cancelled, and is {question.status}: {question.finals}")
 
 
 def _judge_steps(question: Question, steps: Path, counts: Counter[str], details: list[str]) -> None:
@@ -170,6 +222,7 @@ def table(verdict: Verdict) -> str:
     """Return what people read."""
     lines = ["faults     " + "  ".join(f"{kind} {count}" for kind, count in verdict.faults.items())]
     lines.append(f"turns      {verdict.turns} in {verdict.attempts} attempts, {verdict.given_up} given up")
+    lines.append("beside     " + "  ".join(f"{what} {count}" for what, count in verdict.done.items()))
     lines.append("wrong      " + "  ".join(f"{name} {count}" for name, count in verdict.counts.items()))
     for kind, waits in verdict.waits.items():
         told = percentiles(waits)

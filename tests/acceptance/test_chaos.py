@@ -17,6 +17,7 @@ def test_a_short_fault_run_finds_nothing_wrong_and_is_recorded(tmp_path, monkeyp
     verdict = run_chaos(OPTIONS, said.append, history=tmp_path / "history.jsonl", keep=tmp_path / "cluster")
     assert verdict.passed, "\n".join(said)
     assert set(verdict.faults) == set(KINDS)
+    assert all(verdict.done.values()), verdict.done
     lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     struck = [(line["kind"], line["seconds"]) for line in lines if line["what"] == "fault"]
     planned = make_plan(seed=OPTIONS.seed, faults=OPTIONS.faults, longest_seconds=OPTIONS.longest)

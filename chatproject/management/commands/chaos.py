@@ -15,9 +15,9 @@ from chatproject.chaos.run import Options, run_chaos
 class Command(BaseCommand):
     help = (
         "Start a small cluster and break it: cut sockets, killed, frozen, cut-off and drained nodes, restarts of "
-        "Redis, in an order that the seed decides, while people talk. Prints what was lost, repeated, reordered, "
-        "answered twice, run again or left hanging; exit code 0 where nothing was, and every kind of fault happened. "
-        "Ctrl-C ends the faults and gives a verdict of those so far."
+        "Redis, in an order that the seed decides, while people ask, cancel, edit and fork. Prints what was lost, "
+        "repeated, reordered, answered twice, run again or left hanging; exit code 0 where nothing was, and every "
+        "kind of fault happened. Ctrl-C ends the faults and gives a verdict of those so far."
     )
     requires_system_checks = []
 
