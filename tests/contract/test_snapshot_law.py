@@ -86,16 +86,25 @@ async def regenerate(talk: Talk) -> None:
 
 async def edit(talk: Talk) -> None:
     await regenerate(talk)
+    asked = (await snapshot_of(talk)).messages[1]
+    await versions.edit_message(**of(talk), message_id=asked["message_id"], content="else", once="e")
+    await start_turn(talk)
+
+
+async def edit_what_asked_nothing(talk: Talk) -> None:
+    await regenerate(talk)
     first = (await snapshot_of(talk)).messages[0]
     await versions.edit_message(**of(talk), message_id=first["message_id"], content="else", once="e")
-    await start_turn(talk)
 
 
 def of(talk: Talk) -> dict[str, str]:
     return {"user_id": talk.user_id, "device_id": "phone", "conversation_id": talk.conversation_id}
 
 
-@pytest.mark.parametrize("act", [say, ask_and_answer, ask_and_wait, rename, switch, clear, regenerate, edit])
+ACTS = [say, ask_and_answer, ask_and_wait, rename, switch, clear, regenerate, edit, edit_what_asked_nothing]
+
+
+@pytest.mark.parametrize("act", ACTS)
 async def test_an_old_snapshot_and_the_events_give_a_fresh_one(act: Callable[[Talk], Awaitable[Any]]) -> None:
     talk = await new_talk()
     await say(talk)
