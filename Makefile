@@ -11,7 +11,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vendor compile interpreted run test test-server test-browser test-postgres test-js lint bench demo chaos soak screenshots lock docs docs-check translations icons chromium
+.PHONY: help setup vendor packages compile interpreted run test test-server test-browser test-postgres test-js lint style generated bench demo chaos soak screenshots lock docs docs-check translations icons chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,8 @@ setup: $(INSTALLED) $(VENDOR) ## prepare .venv and compile; starts nothing
 $(INSTALLED): requirements.txt requirements-local.txt .ci/install
 	@.ci/install
 	@touch $@
+
+packages: $(INSTALLED) ## (`setup` does it) the locked packages, in .venv
 
 vendor: $(VENDOR) ## (`setup` does it) the libraries of the page, from npm by their lock file
 
@@ -38,7 +40,7 @@ run: setup ## three nodes behind nginx at http://localhost:8000 (or PORT=…), w
 	@CHAT_MODEL=$${CHAT_MODEL:-$$($(PY) -m chatproject.services.model)} exec $(PY) manage.py cluster --port $(PORT)
 
 # Two at a time, each with a Redis, a database and ports of its own; what is printed second has run meanwhile.
-# ALSO: what else shall be done there, `lint` for one.
+# ALSO: what else shall be done there.
 test: setup ## all tests
 	@mkdir -p var; $(MAKE) -k --no-print-directory test-browser test-postgres test-js $(ALSO) >var/test.log 2>&1 & second=$$!; \
 	$(MAKE) --no-print-directory test-server; status=$$?; \
@@ -57,13 +59,18 @@ test-postgres:
 test-js:
 	$(NODE) --test tests/js/*.test.js
 
-lint: setup ## style, types, imports, templates, migrations, translations, generated documents
+lint: style generated ## style, types, imports, templates, migrations, translations, generated documents
+
+# Of the sources alone: it may run beside the compiler.
+style: $(INSTALLED)
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy chatproject accounts realtime conversations
 	$(VENV)/lint-imports
 	$(VENV)/djlint templates --check --quiet
 	$(VENV)/djlint templates --lint --quiet
+
+generated: setup
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) -m chatproject.translations
 	$(MAKE) --no-print-directory docs-check

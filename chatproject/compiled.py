@@ -112,14 +112,16 @@ def _compile() -> None:
     from mypyc.build import mypycify
     from setuptools import Distribution
 
-    # Types are checked by `make lint`; here the frameworks' own need not be read again.
-    options = [
-        "--config-file=",
-        "--follow-imports=skip",
-        "--ignore-missing-imports",
-        "--disable-error-code=no-any-return",
-    ]
     with tempfile.TemporaryDirectory() as folder:
+        # Types are checked by `make lint`, perhaps just now, whose cache is of other options; here the frameworks'
+        # own need not be read again.
+        options = [
+            "--config-file=",
+            f"--cache-dir={folder}/types",
+            "--follow-imports=skip",
+            "--ignore-missing-imports",
+            "--disable-error-code=no-any-return",
+        ]
         extensions = mypycify([*options, *MODULES], opt_level="2", debug_level="0", group_name=GROUP, target_dir=folder)
         distribution = Distribution({"name": "tether", "packages": [], "ext_modules": extensions})
         command = distribution.get_command_obj("build_ext")
