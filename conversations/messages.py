@@ -80,7 +80,7 @@ def draft_message(
 def asks(message: dict[str, Any]) -> bool:
     """Whether this message of a person asked the assistant. A fork's copy, which has neither turn nor device, says."""
     is_copy = "device_id" not in message
-    return bool(message.get("turn_id")) or (is_copy and message.get("respond", True))
+    return bool(message.get("turn_id") or (is_copy and message.get("respond", True)))
 
 
 async def append_drafts(

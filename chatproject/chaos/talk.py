@@ -68,8 +68,9 @@ def marks(entries: Iterable[Entry]) -> dict[int, str]:
         if entry.event == "message":
             messages.append(entry.cursor.seq)
         elif entry.event == "message.superseded":
-            gave_way = [seq for seq in messages if entry.data["from_seq"] <= seq <= entry.data["to_seq"]]
-            found = dict.fromkeys(gave_way, entry.data["by"]) | found
+            for seq in messages:
+                if entry.data["from_seq"] <= seq <= entry.data["to_seq"]:
+                    found.setdefault(seq, entry.data["by"])
     return found
 
 

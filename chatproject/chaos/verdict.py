@@ -154,8 +154,8 @@ def _judge_versions(talk: Talk, counts: Counter[str], details: list[str]) -> Non
             counts["wrong"] += 1
             details.append(f"wrong: {device.device_id} has not seen the edits of {talk.conversation_id}: {wanted}")
     for fork in talk.forks:
-        said = fork.talk.devices[0].mirrors[fork.talk.conversation_id].messages()[: len(fork.said)]
-        if [words(message) for message in said] != fork.said:
+        copied = fork.talk.devices[0].mirrors[fork.talk.conversation_id].messages()[: len(fork.said)]
+        if [words(message) for message in copied] != fork.said:
             counts["lost"] += 1
             details.append(f"lost: fork {fork.talk.conversation_id} does not say what {talk.conversation_id} did")
 

@@ -84,7 +84,7 @@ class Work:
         for user in range(self.users):
             talks = self.talks[user * CONVERSATIONS_A_USER : (user + 1) * CONVERSATIONS_A_USER]
             device = self._device(user, DEVICES_A_USER, talks[0].devices[0].token)
-            from_where = {talk.conversation_id: _far_back(talk) for talk in talks}
+            from_where: dict[str, Frame | None] = {talk.conversation_id: _far_back(talk) for talk in talks}
             from_where |= {fork.talk.conversation_id: START for talk in talks for fork in talk.forks}
             late.append(self._read_all(device, talks, from_where, seconds))
             self.devices.append(device)
@@ -95,7 +95,8 @@ class Work:
     ) -> None:
         await device.start(from_where, seconds=seconds)
         for talk in talks:
-            more, before = True, {}
+            more = True
+            before: dict[str, int] = {}
             while more:
                 page = await device.command("get_history", talk.conversation_id, limit=100, **before)
                 talk.told[:0] = page["messages"]
