@@ -4,9 +4,13 @@
 import os
 import sys
 
+import structlog
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
+    # What a command prints is read by programs, as a token is: what it logs goes elsewhere. Nodes configure anew.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -74,7 +74,7 @@ class Installation:
 
     def token(self, username: str) -> str:
         """Return a bearer token of this user, who is made if need be."""
-        return self.run("token", username, "--create").split()[-1]
+        return self.run("token", username, "--create").strip()
 
     def program(self, name: str, *args: str, **env: str) -> "Program":
         return Program(self.command(*args), self.var_dir / f"{name}.out", env)
