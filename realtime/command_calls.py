@@ -16,6 +16,7 @@ KEPT_SECONDS = log.COMMAND_TTL_SECONDS
 class Call:
     def __init__(self, connection: "Connection", command: Command, conversation_id: str) -> None:
         self.user_id = connection.user_id
+        self.identity = connection.identity
         self.device_id = connection.device_id
         self.node = connection.node
         self.id = command.id

@@ -31,14 +31,14 @@ async def _list_conversations(call: Call) -> dict[str, Any]:
 
 async def history(call: Call) -> bytes:
     """Return the frame of its own that answers `get_history`."""
-    found, more = await log.history(
-        call.conversation_id, call.user_id, before_seq=call.args.before_seq or 0, limit=call.args.limit
-    )
+    given = call.args.before_seq
+    before_seq = 0 if given is None else max(given, 1)  # below, 0 asks for the newest
+    found, more = await log.history(call.conversation_id, call.user_id, before_seq=before_seq, limit=call.args.limit)
     entries = await asides.read_asides(
         call.conversation_id,
         call.user_id,
         from_seq=found[0]["seq"] if more else 0,
-        before_seq=call.args.before_seq or 0,
+        before_seq=before_seq,
     )
     return outgoing.encode(
         {

@@ -91,8 +91,11 @@ async def _revoke_device(call: Call) -> dict[str, Any]:
     user = await User.objects.filter(pk=call.user_id).afirst()
     if user is None:
         raise Forbidden("This account has ended.")
+    device_id, mine = call.args.device_id, call.identity
+    # Several devices may share one token. Who signs another out keeps it; who signs themselves out does not.
+    spared = None if device_id == call.device_id else devices.Credential(mine.token_id, mine.session_key)
     with acting(call.user_id):
-        await in_database(lambda: devices.revoke_device(user=user, device_id=call.args.device_id))
+        await in_database(lambda: devices.revoke_device(user=user, device_id=device_id, spared=spared))
     await feed.push(call.user_id, "device.revoked", {"device_id": call.args.device_id})
     return {}
 

@@ -74,7 +74,7 @@ class Installation:
 
     def tokens(self, *usernames: str) -> list[str]:
         """Return a bearer token of each of these users, who are made if need be."""
-        return self.run("token", *usernames, "--create").split()[-len(usernames) :]
+        return self.run("token", *usernames, "--create").split()
 
     def token(self, username: str) -> str:
         return self.tokens(username)[0]

@@ -1,6 +1,7 @@
 """Plain `daphne chatproject.asgi:application`, as any Django project is served."""
 
 import http.client
+import re
 
 import pytest
 
@@ -42,6 +43,10 @@ def status_of(url, path):
         return None
     finally:
         connection.close()
+
+
+def test_a_token_is_alone_on_standard_output_also_while_redis_is_down(stack):
+    assert re.fullmatch(r"[\w-]{43}\n", stack.installation.run("token", "bob", "--create"))
 
 
 async def test_a_node_whose_redis_was_down_at_its_start_becomes_ready_when_redis_comes_up(stack, daphne):

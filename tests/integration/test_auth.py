@@ -9,7 +9,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from conversations.devices import list_devices, revoke_device
+from conversations.devices import Credential, list_devices, revoke_device
 from conversations.errors import Forbidden, Unauthenticated
 from conversations.models import Device, Token, User
 from conversations.tokens import create_token, find_token, revoke_token
@@ -200,6 +200,18 @@ async def test_a_revoked_device_loses_its_token_and_its_login(ana, browser):
             await admit_device(identity, device_id="other", name="")
     await refused(Unauthenticated, None, cookie=cookie(browser), origin=ORIGIN)
     assert await sync_to_async(list_devices)(ana) == []
+
+
+@pytest.mark.parametrize("kind", ["token", "login"])
+async def test_what_whoever_asks_came_in_with_outlives_the_device(ana, browser, kind):
+    cookies = scope(cookie=cookie(browser), origin=ORIGIN)
+    shared = await with_token(ana) if kind == "token" else await identify(cookies, None)
+    await admit_device(shared, device_id="phone", name="")
+    spared = Credential(shared.token_id, shared.session_key)
+    await sync_to_async(revoke_device)(user=ana, device_id="phone", spared=spared)
+    await admit_device(shared, device_id="desk", name="")
+    with pytest.raises(Unauthenticated):
+        await admit_device(shared, device_id="phone", name="")
 
 
 async def test_a_revoked_device_stays_out_with_a_token_from_before(ana):

@@ -59,6 +59,14 @@ async def test_pages_of_the_history_hold_every_message_once(text: str, source: s
     assert found == list(range(1, 9 if source == "both" else 6))
 
 
+@pytest.mark.parametrize("before_seq", [0, 1])
+async def test_there_is_no_history_before_the_first_entry(before_seq: int) -> None:
+    talk = await new_talk()
+    await say(talk, 2)
+    page = await Asking(talk).ask("get_history", before_seq=before_seq, limit=100)
+    assert (page["messages"], page["more"]) == ([], False)
+
+
 @sizes
 @pytest.mark.parametrize("source", ["stream", "archive"])
 async def test_a_snapshot_fits_a_frame_and_says_whether_there_is_more(text: str, source: str) -> None:
