@@ -72,3 +72,7 @@ class _Contained(Coroutine[Any, Any, Any]):
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._inner.__await__()
+
+    def __getattr__(self, name: str) -> Any:
+        """Whoever asks how far it is, and what it is called (anyio does, before it cancels), asks the coroutine."""
+        return getattr(self._inner, name)

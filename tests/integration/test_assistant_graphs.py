@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Annotated
 
+import anyio
 import pytest
 from django.conf import settings as django_settings
 from langchain_core.messages import AIMessage, AnyMessage
@@ -277,6 +278,14 @@ async def test_a_task_of_a_graph_that_is_cancelled_before_it_begins_leaves_nothi
             await task
     outside = asyncio.create_task(asyncio.sleep(0, "as ever"))
     assert await outside == "as ever"
+
+
+async def test_what_runs_in_a_graph_may_be_cancelled_by_anyio_before_it_begins():
+    prepare_loop()
+    with contained():
+        async with asyncio.timeout(5), anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            group.cancel_scope.cancel()
 
 
 # -- our own graph: every step may fail
