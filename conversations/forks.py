@@ -54,14 +54,14 @@ async def copy_conversation(*, user_id: str, conversation_id: str, seq: int, new
     is_open = await _prepare(user_id, conversation_id, new_id)
     ranges = await read_ranges(conversation_id)
     questions = await _questions(conversation_id, said, ranges)
-    bodies = [_copied(each, new_id, questions.get(each["message_id"])) for each in said]
     copied = 0
     while copied < len(said) - 1:
-        together = slice(copied, min(copied + FORK_TOGETHER, len(said) - 1))
-        copied = await _add(new_id, copied, "", preview_of(said[together][-1]["content"]), bodies[together])
+        together = said[copied : min(copied + FORK_TOGETHER, len(said) - 1)]
+        bodies = [_copied(each, new_id, questions) for each in together]
+        copied = await _add(new_id, copied, "", preview_of(together[-1]["content"]), bodies)
     # Somebody may talk in it already, and a turn of theirs goes on from its own state.
     source = None if is_open else _source(conversation_id, said, questions)
-    return Copy(new_id, len(said), bodies[-1], preview_of(said[-1]["content"]), source)
+    return Copy(new_id, len(said), _copied(said[-1], new_id, questions), preview_of(said[-1]["content"]), source)
 
 
 async def open_fork(*, user_id: str, copy: Copy) -> None:
@@ -137,7 +137,7 @@ async def _prepare(user_id: str, conversation_id: str, new_id: str) -> bool:
     return False
 
 
-def _copied(message: Item, new_id: str, question: str | None) -> bytes:
+def _copied(message: Item, new_id: str, questions: dict[str, str]) -> bytes:
     """Return the entry that says the same in the fork: who, what and when; ids of its own, and no turn.
 
     A repeat makes the same ids, so that what it adds to a fork that was broken off names what is there.
@@ -145,7 +145,7 @@ def _copied(message: Item, new_id: str, question: str | None) -> bytes:
     data = {name: message[name] for name in ("role", "author", "content", "status")}
     if message["role"] == "user" and not asks(message):
         data["respond"] = False
-    if question:
+    if question := questions.get(message["message_id"]):
         data["answers"] = _copied_id(question, new_id)
     return encode_body("message", {"message_id": _copied_id(message["message_id"], new_id), **data}, at=message["at"])
 

@@ -1,5 +1,6 @@
 """What was said and gave way to another answer or an edit: kept, marked, and left out of what the model is shown."""
 
+from bisect import bisect_left
 from typing import Any, NamedTuple
 
 from . import keys
@@ -32,13 +33,26 @@ async def read_ranges(conversation_id: str, from_seq: int = 0) -> list[Range]:
 
 
 def mark(messages: list[dict[str, Any]], ranges: list[Range]) -> None:
-    """Put `superseded_by` on what gave way. What had given way already stays with what took its place first."""
-    for message in messages:
-        seq = message["seq"]
-        for each in ranges:
-            if each.from_seq <= seq <= each.to_seq:
-                message["superseded_by"] = each.by
-                break
+    """Put `superseded_by` on what gave way. What had given way already stays with what took its place first.
+
+    The messages in the order of their seqs, the ranges in theirs. Each is looked at about once: a conversation may have
+    tens of thousands of both, and nobody else's waits meanwhile.
+    """
+    seqs = [message["seq"] for message in messages]
+    standing = list(range(len(seqs) + 1))  # of each place itself, or a later one: what has not given way is there
+    for each in ranges:
+        index = _first_standing(standing, bisect_left(seqs, each.from_seq))
+        while index < len(seqs) and seqs[index] <= each.to_seq:
+            messages[index]["superseded_by"] = each.by
+            standing[index] = index + 1
+            index = _first_standing(standing, index)
+
+
+def _first_standing(standing: list[int], index: int) -> int:
+    while standing[index] != index:
+        standing[index] = standing[standing[index]]
+        index = standing[index]
+    return index
 
 
 def runs_of(gave_way: set[int], others: set[int]) -> list[tuple[int, int]]:

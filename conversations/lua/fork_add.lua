@@ -15,6 +15,10 @@ if at.seq == expected then
   end
   mark_dirty(conversation_id, now)
 end
--- Also where this is a repeat, which has set the mark again.
-if owner ~= '' then redis.call('ZREM', KEYS[8], conversation_id) end
+if owner ~= '' then
+  -- Begun from another place by then: it will be erased.
+  if redis.call('HEXISTS', MEMBERS, owner) == 0 then return { 'CONFLICT', at.epoch, at.seq, at.chain } end
+  -- Also where this is a repeat, which has set the mark again.
+  redis.call('ZREM', KEYS[8], conversation_id)
+end
 return { 'OK', at.seq }

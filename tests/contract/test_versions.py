@@ -1,6 +1,7 @@
 """Written anew, edited, forked: who may, when, once, and what gave way stays marked wherever it is read from."""
 
 import random
+from time import process_time
 from typing import Any
 from unittest.mock import AsyncMock
 from uuid import uuid4
@@ -294,6 +295,15 @@ async def test_a_repeated_fork_is_one_conversation() -> None:
     assert (len(items), len(await messages_of(copy))) == (2, 2)
 
 
+async def test_a_broken_off_fork_that_is_asked_for_otherwise_stays_hidden_and_is_erased() -> None:
+    talk, new_id = await answered_talk(3), str(uuid4())
+    await forks.copy_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, seq=12, new_id=new_id)
+    with pytest.raises(Conflict):
+        await fork(talk, 3, new_id)
+    assert len((await services.list_conversations(user_id=talk.user_id))["items"]) == 1
+    assert await redis().zscore(keys.erase(keys.tag(new_id)), new_id) is not None
+
+
 async def test_a_fork_is_hidden_until_it_is_whole_and_erased_if_nobody_comes_back() -> None:
     talk, new_id = await answered_talk(), str(uuid4())
     await forks.copy_conversation(user_id=talk.user_id, conversation_id=talk.conversation_id, seq=3, new_id=new_id)
@@ -464,3 +474,13 @@ def test_what_gave_way_first_keeps_its_mark() -> None:
     messages: list[dict[str, Any]] = [{"seq": seq} for seq in range(1, 6)]
     mark(messages, [Range(3, 3, 4, "turn", 1), Range(2, 5, 6, "edit", 0)])
     assert [each.get("superseded_by") for each in messages] == [None, "edit", "turn", "edit", "edit"]
+
+
+def test_marks_are_found_at_a_cost_that_does_not_multiply() -> None:
+    count = 50_000
+    messages: list[dict[str, Any]] = [{"seq": seq} for seq in range(1, count)]
+    began = process_time()
+    mark(messages, [Range(9 * n, 9 * n + 1, 9 * n + 2, str(n), 0) for n in range(1, 5_000)])
+    mark(messages, [Range(count - 10 * n, count, count, "all", 0) for n in range(5_001)])
+    assert process_time() - began < 2  # looking at each with each takes more than ten
+    assert {each["superseded_by"] for each in messages} == {"all"}
