@@ -50,6 +50,7 @@ class TurnView:
     started: int = 0
     n: int = 0
     text: str = ""
+    longest: str = ""  # what an attempt before this one had shown, the longest
     pieces: int = 0  # deltas applied, over all attempts
     nodes: list[str] = field(default_factory=list)
     interrupts: list[Frame] = field(default_factory=list)
@@ -58,6 +59,7 @@ class TurnView:
     error: str = ""  # why it failed, for people
 
     def begin(self, attempt: int, n: int = 0, text: str = "") -> None:
+        self.longest = max(self.longest, self.text, key=len)
         self.attempt, self.n, self.text = attempt, n, text
 
 
@@ -159,6 +161,10 @@ class Mirror:
         if turn.status:
             self.breach("second_final", f"turn {data['turn_id']} finished twice")
         turn.status, turn.error = data["status"], data.get("error") or ""
+        if turn.status == "cancelled":
+            kept = "".join(final["content"] for final in turn.finals)
+            if len(kept) < len(max(turn.longest, turn.text, key=len)):
+                self.breach("torn", f"of turn {data['turn_id']} were shown and not kept when it was cancelled")
         if turn.status != "done":
             return
         if [final["message_id"] for final in turn.finals] != [data.get("message_id")]:

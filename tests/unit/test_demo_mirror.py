@@ -35,8 +35,8 @@ def final(seq, content):
     return entry(seq, **data)
 
 
-def finished(seq, message_id):
-    return entry(seq, "turn.finished", turn_id=TURN, status="done", message_id=message_id)
+def finished(seq, message_id, status="done"):
+    return entry(seq, "turn.finished", turn_id=TURN, status=status, message_id=message_id)
 
 
 def fed(*frames):
@@ -54,6 +54,7 @@ def kinds(mirror):
     return [breach.split(":")[0] for breach in mirror.breaches]
 
 
+TAKEN_OVER = [opened(0), entry(1), started(2), delta(1), delta(2), started(3, 2), delta(1, attempt=2)]
 WHOLE = [opened(0), entry(1), started(2), delta(1), delta(2), final(3, "w w "), finished(4, "m3")]
 
 
@@ -61,6 +62,10 @@ def test_a_conversation_by_the_book_has_no_breach():
     mirror = fed(*WHOLE)
     assert mirror.breaches == []
     assert (mirror.cursor.seq, mirror.turns[TURN].text, mirror.turns[TURN].status) == (4, "w w ", "done")
+
+
+def test_what_was_cancelled_keeps_the_longest_that_any_attempt_had_shown():
+    assert fed(*TAKEN_OVER, final(4, "w w "), finished(5, "m4", "cancelled")).breaches == []
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,8 @@ def test_a_conversation_by_the_book_has_no_breach():
         ([*WHOLE, final(5, "w")], "second_final"),
         ([opened(0), entry(1), started(2), finished(3, "m9")], "no_final"),
         ([opened(0), entry(1), started(2), delta(1), final(3, "other"), finished(4, "m3")], "torn"),
+        ([opened(0), entry(1), started(2), delta(1), finished(3, None, "cancelled")], "torn"),
+        ([*TAKEN_OVER, final(4, "w "), finished(5, "m4", "cancelled")], "torn"),
         ([opened(0), entry(1), started(2, 2), delta(1, attempt=1)], "attempt"),
         ([opened(0), entry(1), started(2, 2), started(3, 2)], "attempt"),
     ],
