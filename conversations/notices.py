@@ -11,6 +11,7 @@ from uuid import uuid4
 import orjson
 
 from . import keys, store
+from .batching import batcher
 
 MOST = 20
 
@@ -35,14 +36,14 @@ def frame_of(message: str, level: str, notice_id: str = "") -> bytes:
 
 
 def keep(message: str, level: str, people: list[str], hours: int) -> Standing:
-    """Let it stand for so long; of more than 20 those that end first are gone. Synchronous. Raises Unavailable."""
+    """Let it stand for so long; where 20 stand, the one that ends first makes room. Synchronous. Raises Unavailable."""
     until = time.time() + hours * 3600
     made = Standing(str(uuid4()), level, message, people, datetime.fromtimestamp(until, UTC))
     kept = orjson.dumps([made.id, level, message, people])
     with store.mapped_errors(), store.connect_sync() as redis, redis.pipeline(transaction=True) as pipe:
         pipe.zremrangebyscore(keys.NOTICES, 0, time.time())
+        pipe.zremrangebyrank(keys.NOTICES, 0, -MOST)
         pipe.zadd(keys.NOTICES, {kept: until})
-        pipe.zremrangebyrank(keys.NOTICES, 0, -MOST - 1)
         pipe.execute()
     return made
 
@@ -62,9 +63,9 @@ def standing() -> list[Standing]:
 
 async def frames_for(user_id: str) -> list[bytes]:
     """Return the frames for somebody who comes now. Raises Unavailable."""
-    with store.mapped_errors():
-        found = await store.client().zrangebyscore(keys.NOTICES, time.time(), "+inf", withscores=True)
-    return [each.frame() for each in _standing(found) if not each.people or user_id in each.people]
+    found = await batcher().command("ZRANGEBYSCORE", keys.NOTICES, time.time(), "+inf", "WITHSCORES")
+    stand = _standing(list(zip(found[::2], map(float, found[1::2]), strict=True)))
+    return [each.frame() for each in stand if not each.people or user_id in each.people]
 
 
 def _standing(found: list[tuple[bytes, float]]) -> list[Standing]:

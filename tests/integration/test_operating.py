@@ -247,6 +247,14 @@ async def test_a_notice_that_stands_is_told_to_whoever_comes_later_and_is_for(no
     assert [action for action, _ in await recorded()] == ["notice_sent"] * 3 + ["notice_taken_back"]
 
 
+async def test_the_newest_notice_stands_however_many_others_do(node):
+    for number in range(notices.MOST):
+        await sync_to_async(notices.keep)(f"{number}", "info", [], 24)
+    await sync_to_async(notices.keep)("In an hour", "warning", [], 1)
+    told = [orjson.loads(each)["message"] for each in await notices.frames_for("7")]
+    assert (told[0], len(told)) == ("In an hour", notices.MOST)
+
+
 async def test_a_notice_that_stands_comes_with_the_next_connection(node):
     talk = await new_talk()
     await sync_to_async(notices.keep)("Back at noon", "info", [], 1)
