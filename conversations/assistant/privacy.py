@@ -6,7 +6,7 @@ whoever is about to show a model what is a person's own, or to fetch it, asks an
 
 from typing import Any
 
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 
 from conversations import keys as conversation_keys
 
@@ -29,12 +29,21 @@ def owned_by(user_id: str) -> dict[str, Any]:
 
 
 def shown_to(user_id: str, messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Return the messages as this person alone may see them; as anybody may, if the user is empty."""
-    return [_shown_to(user_id, each) if isinstance(each, ToolMessage) else each for each in messages]
+    """Return the messages as this person alone may see them; as anybody may, if the user is empty.
+
+    What a hidden result was asked for with is hidden, too: a model may repeat there what another tool has told it.
+    """
+    results = [each for each in messages if isinstance(each, ToolMessage)]
+    hidden = {each.tool_call_id for each in results if each.additional_kwargs.get(OWNER, user_id) != user_id}
+    return [_without(hidden, each) for each in messages]
 
 
-def _shown_to(user_id: str, result: ToolMessage) -> ToolMessage:
-    if result.additional_kwargs.get(OWNER, user_id) == user_id:
-        return result
-    # A call needs its answer: providers refuse a conversation without.
-    return ToolMessage(HIDDEN, tool_call_id=result.tool_call_id, id=result.id)
+def _without(hidden: set[str], message: BaseMessage) -> BaseMessage:
+    if isinstance(message, ToolMessage) and message.tool_call_id in hidden:
+        # A call needs its answer: providers refuse a conversation without.
+        return ToolMessage(HIDDEN, tool_call_id=message.tool_call_id, id=message.id)
+    if isinstance(message, AIMessage) and any(call["id"] in hidden for call in message.tool_calls):
+        calls = [ToolCall(**{**call, "args": {}}) if call["id"] in hidden else call for call in message.tool_calls]
+        # Of its content the text alone: some providers say the calls there once more.
+        return AIMessage(str(message.text), tool_calls=calls, id=message.id)
+    return message

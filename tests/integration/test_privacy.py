@@ -94,6 +94,19 @@ async def test_a_search_looks_elsewhere_only_for_who_is_alone_now(
     assert (asked, shown(talk)) == ([is_here_only], is_here_only)
 
 
+async def test_what_a_private_tool_was_asked_for_with_is_hidden_with_what_it_said() -> None:
+    talk = await talk_of_one([("remember", {"fact": FACT}), ("current_time", {"zone": "UTC"})], "noted", "two", "three")
+    await talk.say("keep it")
+    seen = []
+    for here in (("1", "2"), ("1",)):
+        await members(talk, *here)
+        assert (await talk.say("and now?")).status == "done"
+        calls = [call for each in talk.model.shown[-1] for call in getattr(each, "tool_calls", [])]
+        seen.append([(call["name"], call["args"]) for call in calls])
+    told = [("remember", {"fact": FACT}), ("current_time", {"zone": "UTC"})]
+    assert seen == [[("remember", {}), told[1]], told]
+
+
 async def test_a_fork_takes_nothing_along_that_a_tool_told_one_person_alone() -> None:
     talk = await talk_of_one([("recall", {}), ("current_time", {})], "a dog", "yes")
     job = await talk.claim("what do I have?")
