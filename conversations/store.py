@@ -1,6 +1,7 @@
 """The door to Redis: one client a process and loop, scripts by name, vendors' errors mapped to ours."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +21,7 @@ from redis.retry import Retry
 from .errors import Unavailable
 from .wire import PASSING
 
+IN_PIPELINE = re.compile(r".* of pipeline caused error: (\(['\"])?", re.DOTALL)
 LUA_DIR = Path(__file__).parent / "lua"
 # As long as the shared wire waits (wire.py). No command that goes this way blocks in Redis by itself.
 SOCKET_TIMEOUT_SECONDS = 5
@@ -82,8 +84,9 @@ def mapped_errors() -> Iterator[None]:
     except (ConnectionError, TimeoutError, BusyLoadingError, OSError) as error:
         raise _unavailable() from error
     except ResponseError as error:
-        # The client takes the code off the text where it has a class for it.
-        if not f"{error.status_code or ''} {error}".lstrip().startswith(PASSING):
+        # The client takes the code off the text where it has a class for it, and puts a pipeline's command before it.
+        said = IN_PIPELINE.sub("", str(error))
+        if not f"{error.status_code or ''} {said}".lstrip().startswith(PASSING):
             raise
         raise _unavailable() from error
 

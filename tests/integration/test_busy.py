@@ -66,6 +66,12 @@ async def test_every_way_to_a_held_redis_says_that_it_may_answer_later() -> None
             await batcher().command("PING")
         with pytest.raises(Unavailable), store.mapped_errors():
             await store.client().ping()
+        for is_transaction in (False, True):
+            with pytest.raises(Unavailable), store.mapped_errors():
+                async with store.client().pipeline(transaction=is_transaction) as pipe:
+                    await pipe.set("text", "x").execute()
+            with pytest.raises(Unavailable), store.mapped_errors(), store.connect_sync() as redis:
+                redis.pipeline(transaction=is_transaction).set("text", "x").execute()
         with pytest.raises(Unavailable):
             await say(here, client_id="said-while-busy")
     await say(here, client_id="said-while-busy")
