@@ -21,9 +21,13 @@ def node_group(node: str) -> str:
     return f"node.{node}"
 
 
-def tell_due(conversation_id: str) -> None:
-    """Tell all nodes that a turn may be claimed, soon. Who does not hear of it finds it with its next sweep."""
-    get_channel_layer().group_send_soon(ALL_NODES, {"type": "turn.due", "conversation_id": conversation_id})
+def tell_due(conversation_id: str, turn_id: str, attempts: int) -> None:
+    """Tell all nodes that this turn may be claimed, soon. Who does not hear of it finds it with its next sweep.
+
+    It is named, with its attempts so far: all but one of the nodes claim it in vain, and should ask nothing before.
+    """
+    due = {"type": "turn.due", "conversation_id": conversation_id, "turn_id": turn_id, "attempts": attempts}
+    get_channel_layer().group_send_soon(ALL_NODES, due)
 
 
 def tell_users(user_ids: Iterable[str], message: dict[str, Any]) -> None:

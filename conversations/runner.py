@@ -181,7 +181,7 @@ class TurnRunner:
     async def _hand_back(self, claimed: Claim) -> None:
         """The node stops: the turn is due at once, so that another node goes on now, not when the lease ends."""
         await _persistently(lambda: turns.release(claimed))
-        tell_due(claimed.conversation_id)
+        tell_due(claimed.conversation_id, claimed.turn_id, claimed.attempt)
         logger.info("turn.handed_back", **_ids(claimed))
 
     async def _give_up(self, claimed: Claim) -> None:

@@ -216,7 +216,8 @@ class TurnConsumer(AsyncConsumer):
             handlers[message["type"]](message)
 
     def turn_due(self, message: dict[str, Any]) -> None:
-        self.scope["runner"].start_soon(message["conversation_id"])
+        turn_id, attempts = message.get("turn_id", ""), message.get("attempts", 0)
+        self.scope["runner"].start_soon(message["conversation_id"], turn_id, attempts)
 
     def turn_cancel(self, message: dict[str, Any]) -> None:
         self.scope["runner"].hear_cancel(message["c"], message["t"], message["d"])

@@ -19,6 +19,7 @@ from conversations.runner import TurnRunner
 from conversations.turns import Claim, claim, finish
 from realtime.auth import Identity
 from realtime.connection import Connection
+from realtime.consumers import TurnConsumer
 from realtime.frames import Auth, validate_server_frame
 from realtime.node import Node
 from tests.archive_kit import archive_all, new_talk, redis, say, say_each, start_turn
@@ -164,7 +165,7 @@ async def test_the_page_lists_the_nodes(node):
     assert [each.is_alive for each in answer.context["overview"].nodes] == [False]
 
 
-async def test_what_a_draining_node_hands_back_the_others_hear_of_at_once(node):
+async def test_what_a_draining_node_hands_back_the_others_hear_of_at_once(node, monkeypatch):
     talk, assistant = await new_talk(), Assistant("scripted")
     await assistant.start()
     await say_each(talk, "/slow 30", respond=True)
@@ -174,8 +175,16 @@ async def test_what_a_draining_node_hands_back_the_others_hear_of_at_once(node):
         while not draining._jobs:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         await draining.drain()
-        assert await node._due.get() == {"type": "turn.due", "conversation_id": talk.conversation_id}
-    assert await turns.find_due() == [talk.conversation_id]
+        due = await node._due.get()
+        assert await turns.find_due() == [talk.conversation_id]
+        monkeypatch.setattr(turns, "head_turn", None)  # which turn it is need not be asked
+        taking, consumer = TurnRunner("n2", assistant), TurnConsumer()
+        consumer.scope = {"runner": taking}
+        consumer.turn_due(due)
+        while not taking._jobs:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert taking._jobs[talk.conversation_id][:3] == (talk.conversation_id, due["turn_id"], 2)
+        await taking.drain()
 
 
 async def test_drain_reaches_the_node_and_is_recorded(node):
