@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
 from redis import Redis
 
 from .. import keys, store
-from ..models import Conversation, Turn
+from ..models import Conversation, Message, Turn
 from .live import moment
 
 PAGE_TURNS = 25
@@ -88,8 +89,14 @@ def _waiting(conversation_id: str, turn_id: str, facts: list[bytes | None]) -> W
 
 
 def read_failed(before: str = "") -> FailedPage:
-    """Return a page of failed turns, the latest first, by their own index. ``before``: a mark of the page before."""
-    rows = Turn.objects.filter(status=Turn.Status.FAILED)
+    """Return a page of failed turns, the latest first, by their own index. ``before``: a mark of the page before.
+
+    Each has ``is_past``: somebody has said something since, so it cannot be tried again.
+    """
+    asked = Message.objects.filter(
+        conversation_id=OuterRef("conversation_id"), role=Message.Role.USER, seq__gt=OuterRef("seq")
+    )
+    rows = Turn.objects.filter(status=Turn.Status.FAILED).annotate(is_past=Exists(asked))
     if mark := _mark(before):
         at, turn_id = mark
         rows = rows.filter(queued_at__lte=at).exclude(queued_at=at, pk__gte=turn_id)

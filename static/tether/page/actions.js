@@ -135,6 +135,7 @@ export class Actions {
     fork: async ({ id }, { seq }) => {
       const data = await this.#client.command("fork", { conversation_id: id, seq });
       this.#page.go(data.conversation_id);
+      toast(say("forked"));
     },
   };
 
