@@ -1,5 +1,6 @@
 """Turns that need somebody: those that wait for a person, as Redis has them, and those that have failed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -36,7 +37,7 @@ class WaitingPage(NamedTuple):
 class FailedPage(NamedTuple):
     """``older``: the mark to go on from, empty at the end."""
 
-    turns: list[Turn]
+    turns: Sequence[Turn]
     older: str
 
 
