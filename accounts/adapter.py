@@ -19,7 +19,7 @@ SITE_NAME = "Tether"
 
 class AccountAdapter(DefaultAccountAdapter):
     error_messages = DefaultAccountAdapter.error_messages | {
-        "username_password_mismatch": _("The user name or the password is not right."),
+        "username_password_mismatch": _("The user name or the password is not correct."),
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
