@@ -88,6 +88,7 @@ WORDS = {
     "edit_text": _("It is sent anew. What followed it is replaced, and can still be looked at."),
     "edit_label": _("Message"),
     "edit_ok": _("Send"),
+    "forked": _("This is a copy up to there. The other one stays as it was."),
     "clear_title": _("Clear the history?"),
     "clear_text": _("All messages of this conversation are erased for good, on every device."),
     "clear_ok": _("Clear history"),

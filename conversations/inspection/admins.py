@@ -1,5 +1,6 @@
 """The admin's classes for the copies of the log, and the pages that look at both sides."""
 
+import json
 from typing import Any
 
 from django.contrib import admin, messages
@@ -215,16 +216,26 @@ class InstallationAdmin(ReadOnlyAdmin):
         return own + super().get_urls()
 
 
+class ActionFilter(admin.ChoicesFieldListFilter):
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.title = _("action")  # type: ignore[assignment]
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    list_display = ("seq", "when", "what", "actor", "subject", "facts")
-    list_filter = ("action",)
+    list_display = ("seq", "when", "what", "actor", "subject", "told")
+    list_filter = (("action", ActionFilter),)
     search_help_text = _("a user's exact name or pseudonym, or a subject such as conversation:ID")
     ordering = ("-seq",)
 
-    @admin.display(description=_("what"), ordering="action")
+    @admin.display(description=_("action"), ordering="action")
     def what(self, row: AuditEntry) -> str:
         return row.get_action_display()
+
+    @admin.display(description=_("facts"))
+    def told(self, row: AuditEntry) -> str:
+        return ", ".join(f"{name}: {fact}" for name, fact in json.loads(row.facts).items()) or "–"
 
     @admin.display(description=_("time"))
     def when(self, row: AuditEntry) -> str:

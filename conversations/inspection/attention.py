@@ -1,14 +1,16 @@
 """Turns that need somebody: those that wait for a person, as Redis has them, and those that have failed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
 from redis import Redis
 
 from .. import keys, store
-from ..models import Conversation, Turn
+from ..models import Conversation, Message, Turn
 from .live import moment
 
 PAGE_TURNS = 25
@@ -35,7 +37,7 @@ class WaitingPage(NamedTuple):
 class FailedPage(NamedTuple):
     """``older``: the mark to go on from, empty at the end."""
 
-    turns: list[Turn]
+    turns: Sequence[Turn]
     older: str
 
 
@@ -88,8 +90,14 @@ def _waiting(conversation_id: str, turn_id: str, facts: list[bytes | None]) -> W
 
 
 def read_failed(before: str = "") -> FailedPage:
-    """Return a page of failed turns, the latest first, by their own index. ``before``: a mark of the page before."""
-    rows = Turn.objects.filter(status=Turn.Status.FAILED)
+    """Return a page of failed turns, the latest first, by their own index. ``before``: a mark of the page before.
+
+    Each has ``is_past``: somebody has said something since, so it cannot be tried again.
+    """
+    asked = Message.objects.filter(
+        conversation_id=OuterRef("conversation_id"), role=Message.Role.USER, seq__gt=OuterRef("seq")
+    )
+    rows = Turn.objects.filter(status=Turn.Status.FAILED).annotate(is_past=Exists(asked))
     if mark := _mark(before):
         at, turn_id = mark
         rows = rows.filter(queued_at__lte=at).exclude(queued_at=at, pk__gte=turn_id)

@@ -20,7 +20,7 @@ from ..audit.entry import Action
 from ..errors import TetherError, Unavailable
 from ..models import Conversation, Device, User
 from . import attention, charts, consistency, content, nodes, operating
-from .forms import NoticeForm
+from .forms import LEVELS, NoticeForm
 from .live import Live, read_live
 from .timeline import load_page
 
@@ -199,7 +199,7 @@ def show_nodes(request: HttpRequest) -> HttpResponse:
 @needs("drain_nodes")
 def drain_node(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("node", "")
-    said = _("%(node)s takes no more, hands its turns back and ends.") % {"node": name}
+    said = _("The node %(node)s takes no more, hands its turns back and ends.") % {"node": name}
     _attempt(request, lambda: operating.drain_node(name), said)
     return _back(request, "admin:inspection_nodes")
 
@@ -228,7 +228,7 @@ def send_notice(request: HttpRequest) -> HttpResponse:
     except Unavailable:
         standing = []
         messages.warning(request, _("Redis does not answer: which notices stand is not known just now."))
-    return _page(request, "notice", _("Send a notice"), form=form, standing=standing)
+    return _page(request, "notice", _("Send a notice"), form=form, standing=standing, levels=dict(LEVELS))
 
 
 @require_POST

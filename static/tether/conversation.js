@@ -20,8 +20,6 @@ function noticeOf({ event, seq, at, data: given }) {
   return data.status === "cancelled" && !data.message_id ? { kind: "turn.cancelled", seq, at, data } : null;
 }
 
-const noticesOf = (entries) => (entries ?? []).map(noticeOf).filter(Boolean);
-
 /** Return both, by seq, each once. */
 function joined(older, known) {
   const seqs = new Set(known.map(({ seq }) => seq));
@@ -52,7 +50,7 @@ export class Conversation {
   constructor(id, { entries, ...start } = {}) {
     this.id = id;
     Object.assign(this, start);
-    this.notices = noticesOf(entries);
+    this.notices = this.#noticesOf(entries);
     this.#meet(this.members);
   }
 
@@ -81,7 +79,7 @@ export class Conversation {
   /** Put older messages, and what stands between them, before those that are here, as `get_history` brought them. */
   prepend({ messages, entries, more }) {
     this.messages = joined(messages, this.messages);
-    this.notices = joined(noticesOf(entries), this.notices);
+    this.notices = joined(this.#noticesOf(entries), this.notices);
     this.more = more;
   }
 
@@ -128,7 +126,7 @@ export class Conversation {
     if (how !== "next") return how === "old" ? "ignored" : "gap";
     this.cursor = cursorOf(frame);
     const data = frame.data ?? {};
-    this.notices.push(...noticesOf([frame]));
+    this.notices.push(...this.#noticesOf([frame]));
     this.#kinds[frame.event]?.(data, frame); // kinds of later versions only move the cursor
     return "applied";
   }
@@ -175,6 +173,15 @@ export class Conversation {
       this.#meet(staying.map((member) => (member.user_id === owner ? { ...member, role: "owner" } : member)));
     },
   };
+
+  /** Return the lines for these entries. Who came or left is named there, and is by that name still known. */
+  #noticesOf(entries) {
+    const notices = (entries ?? []).map(noticeOf).filter(Boolean);
+    for (const { data: { user_id: id, username } } of notices) {
+      if (username && !this.names.has(String(id))) this.names.set(String(id), username);
+    }
+    return notices;
+  }
 
   /** Take who is in it now; the names of those who were stay known. */
   #meet(members) {
@@ -238,7 +245,7 @@ export class Conversation {
   #snapshot(frame) {
     const { head, title, topic, members, messages, entries, more, reason } = frame;
     this.generation += 1;
-    this.notices = noticesOf(entries);
+    this.notices = this.#noticesOf(entries);
     this.deleted = false;
     this.refused = null;
     Object.assign(this, { title, topic, more, reason });

@@ -89,6 +89,21 @@ def test_keys_lead_everywhere_and_single_letters_can_be_turned_off(three):
     page.keyboard.press("Escape")
     page.keyboard.press("Alt+n")
     expect(page.locator("#title")).to_have_text("New conversation")
+    page.locator("#menu-button").press("Enter")
+    expect(page.locator("#menu")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#menu")).to_be_hidden()
+
+
+def test_a_conversation_that_is_not_used_yet_is_used_before_another_is_made(browsers):
+    window = browsers()
+    first = window.begin()
+    expect(window.page.locator("#items .title")).to_have_text(["New conversation"])
+    window.leave()
+    assert window.begin() == first
+    window.page.fill("#say", "half a thought")
+    assert window.begin() != first
+    expect(window.page.locator("#items .title")).to_have_count(2)
 
 
 def test_search_finds_titles_and_messages_marks_them_and_says_how_many(three):

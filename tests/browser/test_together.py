@@ -76,7 +76,7 @@ def test_a_failed_answer_says_why_and_the_conversation_goes_on(both):
 
 def test_an_answer_that_comes_while_nobody_looks_is_unread_in_every_list(both):
     first, second = both
-    second.begin()
+    second.leave()
     first.say("/words 40")
     first.wait_for_writing("w1")
     first.begin()
@@ -90,7 +90,7 @@ def test_an_answer_that_comes_while_nobody_looks_is_unread_in_every_list(both):
 
 def test_what_was_read_just_before_one_goes_elsewhere_is_unread_nowhere(both):
     first, second = both
-    second.begin()
+    second.leave()
     first.say("hello")
     first.wait_for_lines(2)
     first.begin()  # before the list has heard of the answer

@@ -45,12 +45,18 @@ class Window:
         expect(self.page.get_by_role("link")).to_have_text(["Sign in"])
 
     def begin(self):
-        """Begin a new conversation and return its path."""
-        before = self.page.url
+        """Be in a conversation in which nothing was said or written yet, and return its path."""
+        expect(self.page.locator("#loading")).to_be_hidden(timeout=PATIENCE_MS)
         self.page.locator("[data-new]:visible").first.click()
-        self.page.wait_for_url(lambda url: "/c/" in url and url != before)
+        expect(self.page.locator("#title")).to_have_text(re.compile("^(New conversation|新会话)$"), timeout=PATIENCE_MS)
         expect(self.page.locator("#nothing-said")).to_be_visible(timeout=PATIENCE_MS)
+        expect(self.page.locator("#say")).to_have_value("")
         return self.page.url.removeprefix(self.address)
+
+    def leave(self):
+        """Be at the list, in no conversation."""
+        self.page.locator("[data-home-link]:visible").first.click()
+        expect(self.page.locator("#welcome")).to_be_visible()
 
     def visit(self, path):
         self.page.goto(self.address + path)

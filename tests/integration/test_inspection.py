@@ -471,6 +471,17 @@ def test_failed_turns_are_listed_page_by_page(monkeypatch):
     assert found == [1, 0, 3, 2, 4]
 
 
+def test_a_failed_turn_can_be_tried_again_as_long_as_nobody_has_said_more():
+    talk = in_talk(said(2), archived)
+    for seq in (1, 2):
+        Turn.objects.create(
+            id=UUID(int=seq), conversation_id=talk.conversation_id, seq=seq, queued_at=NOW, status="failed"
+        )
+    assert [(turn.seq, turn.is_past) for turn in attention.read_failed().turns] == [(2, False), (1, True)]
+    text = operator(*LOOKING, "control_turns").get(page("inspection_attention")).content.decode()
+    assert (text.count('value="retry"'), text.count("talked on since")) == (1, 1)
+
+
 # -- numbers
 
 

@@ -277,6 +277,14 @@ test("what stands between the messages comes with a snapshot, older messages and
   assert.deepEqual(painted.lines(), followed.lines());
 });
 
+test("whoever left is still known by the name that stands where they left", () => {
+  const left = event(3, "member.left", { user_id: "8", username: "ann" });
+  const painted = new Conversation(C, { cursor: cursor(3), entries: [left] });
+  const told = new Conversation(C);
+  told.apply(snapshot({ head: cursor(3), entries: [left] }));
+  assert.deepEqual([painted.names.get("8"), told.names.get("8")], ["ann", "ann"]);
+});
+
 const waiting = (seq, ...ids) =>
   event(seq, "turn.waiting", { turn_id: T, interrupts: ids.map((id) => ({ id, value: "pay" })) });
 const answered = (seq, id, value = true) =>

@@ -8,7 +8,7 @@ export class Actions {
   #client;
   #page;
 
-  /** page: {open() -> the open conversation, go(id), goHome(), render()}. */
+  /** page: {open() -> the open conversation, go(id), goHome(), render(), untouched() -> the id of an unused one or null}. */
   constructor(client, page) {
     this.#client = client;
     this.#page = page;
@@ -39,8 +39,8 @@ export class Actions {
   }
 
   async #begin() {
-    const data = await this.#client.command("new_conversation");
-    this.#page.go(data.conversation_id);
+    const id = this.#page.untouched() ?? (await this.#client.command("new_conversation")).conversation_id;
+    this.#page.go(id);
   }
 
   #verbs = {
@@ -135,6 +135,7 @@ export class Actions {
     fork: async ({ id }, { seq }) => {
       const data = await this.#client.command("fork", { conversation_id: id, seq });
       this.#page.go(data.conversation_id);
+      toast(say("forked"));
     },
   };
 

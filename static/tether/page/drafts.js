@@ -15,6 +15,11 @@ export class Drafts {
     this.#parts = parts;
   }
 
+  /** Return what is written there; `known` is what the server has of it. */
+  of(id, known) {
+    return this.#read(id) ?? known ?? "";
+  }
+
   /** Return what to begin with; `known` is what the server has, or null where that is not known yet. */
   begin(id, known) {
     const here = this.#read(id);

@@ -64,7 +64,7 @@ const ratings = new Ratings(client, open);
 const drafts = new Drafts({ ...browser, may: () => client.live, tell: tellDraft });
 const composer = new Composer({ drafts, onSend, onTyping });
 new Search(client, pathOf);
-const actions = new Actions(client, { open, go: (id) => go(id), goHome: () => go(null), render });
+const actions = new Actions(client, { open, go: (id) => go(id), goHome: () => go(null), render, untouched });
 const sidebar = new Sidebar(client, { openId: () => openId, pathOf, go: (id) => go(id), restore: (id) => actions.restore(id) });
 new Shortcuts({
   begin: () => client.live && find("[data-new]").click(),
@@ -95,6 +95,18 @@ function go(id, { push = true } = {}) {
   if (id) opened(id);
   render();
   if (id) composer.show(id, client.feed.items.get(id)?.draft ?? null); // measured, so it must be visible by now
+}
+
+/** Return the id of a conversation that nothing has happened in yet, as good as a new one, or null. The open one first. */
+function untouched() {
+  const { conversations, feed, outbox } = client;
+  const isUntouched = (id) => {
+    const { title, preview, head, draft } = feed.items.get(id) ?? {};
+    const { cursor, live } = conversations.get(id) ?? {};
+    if (title || preview || head?.seq || cursor?.seq || outbox.of(id).length || drafts.of(id, draft)) return false;
+    return live || feed.items.has(id);
+  };
+  return [openId, ...feed.sorted().map((item) => item.conversation_id)].find(isUntouched) ?? null;
 }
 
 function opened(id) {

@@ -41,7 +41,7 @@ export class Shortcuts {
     if (altKey || ctrlKey || metaKey) return null;
     if (key === "?") return () => dialog.showModal();
     if (key === "/") return () => find("#query").focus();
-    if (key === "Escape") return () => find("#say").focus();
+    if (key === "Escape" && !find(":popover-open")) return () => find("#say").focus(); // else it closes that
     return null;
   }
 

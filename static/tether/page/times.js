@@ -10,7 +10,7 @@ function format(options) {
   }
 }
 
-const clockTime = format({ hour: "2-digit", minute: "2-digit" });
+const clockTime = format({ hour: "numeric", minute: "2-digit" });
 export const dayAndTime = format({ dateStyle: "medium", timeStyle: "short" });
 const day = format({ dateStyle: "short" });
 
