@@ -16,6 +16,7 @@ FAULTS, QUICK_FAULTS = 500, 6
 GOAL = 1000
 LONGEST_SECONDS, QUICK_LONGEST_SECONDS = 20, 1
 MOST_SECONDS = 2 * 3600
+DONE = ("cancelled", "edited", "forked")  # by people, beside asking
 
 
 def measure(*, seed: int, quick: bool) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def read(history: Path) -> dict[str, Any]:
     if not notes or notes[-1]["what"] != "verdict":
         raise RuntimeError(f"the run of {history.name} has no verdict")
     first, last = notes[0], notes[-1]
-    names = ("passed", "wrong", "faults", "turns", "attempts", "next_piece_seconds", "details")
+    names = ("passed", "wrong", "faults", "turns", "attempts", "done", "given_up", "next_piece_seconds", "details")
     return {"seed": first["seed"], "minutes": round(last["at"] / 60, 1), **{name: last[name] for name in names}}
 
 
@@ -55,15 +56,27 @@ def section(result: dict[str, Any]) -> str:
         waits = [run["next_piece_seconds"][kind] for kind in ("kill", "drain")]
         shown = [f"{wait['p50']} / {wait['p99']} of {wait['count']}" if wait["count"] else "none" for wait in waits]
         kinds = ", ".join(f"{count} {kind}" for kind, count in run["faults"].items())
-        rows.append([run["seed"], sum(run["faults"].values()), kinds, run["minutes"], run["turns"], *shown])
+        done = [run["done"][name] for name in DONE]
+        faults = sum(run["faults"].values())
+        rows.append([run["seed"], faults, kinds, run["minutes"], run["turns"], *done, run["given_up"], *shown])
     names = list(runs[0]["wrong"])
     wrong = [[run["seed"], *(run["wrong"][name] for name in names)] for run in runs]
-    done = sum(sum(run["faults"].values()) for run in runs)
-    head = ["seed", "faults", "of which", "minutes", "turns", "kill to next piece, s p50 / p99", "drain"]
+    total = sum(sum(run["faults"].values()) for run in runs)
+    head = [
+        "seed",
+        "faults",
+        "of which",
+        "minutes",
+        "turns",
+        *DONE,
+        "given up",
+        "kill to next piece, s p50 / p99",
+        "drain",
+    ]
     note = f" Note: {result['note']}." if "note" in result else ""
     return f"""## Faults by a seed
 
-Three nodes and eight conversations in each run, all runs at the same time. {done:,} faults (goal: {GOAL:,}).{note}
+Three nodes and eight conversations in each run; runs of one measurement go side by side. {total:,} faults (goal: {GOAL:,}).{note}
 
 {table(head, rows)}
 

@@ -69,7 +69,7 @@ class Faults:
         if fault.alone:
             deadline = time.monotonic() + 5
             while time.monotonic() < deadline:
-                busy = [node for node in nodes if self.work.running_on(node.name)]
+                busy = [node for node in nodes if self.work.running_on(node.name, node.began)]
                 if busy:
                     nodes = busy
                     break
@@ -112,13 +112,13 @@ class Faults:
         self.history.note("mended", number=fault.number)
 
     async def _kill(self, fault: Fault, node: Node) -> None:
-        running = self.work.running_on(node.name)
+        running = self.work.running_on(node.name, node.began)
         node.kill()
         await asyncio.gather(node.restart(), self._time(fault, running, time.monotonic()))
         self.history.note("mended", number=fault.number)
 
     async def _drain(self, fault: Fault, node: Node) -> None:
-        running = self.work.running_on(node.name)
+        running = self.work.running_on(node.name, node.began)
         timing = asyncio.create_task(self._time(fault, running, time.monotonic()))
         try:
             self.ends.append(await node.drain())

@@ -28,7 +28,10 @@ class PortTaken(Exception):
 
 
 class Node:
-    """One node of a ``stack``. ``well``: up, running, and with a way to Redis, as far as we did it no harm."""
+    """One node of a ``stack``. ``well``: up, running, and with a way to Redis, as far as we did it no harm.
+
+    ``began``: when its present process was started, by the monotonic clock.
+    """
 
     def __init__(self, stack: "Stack", name: str) -> None:
         self.stack, self.installation, self.name = stack, stack.installation, name
@@ -37,6 +40,7 @@ class Node:
         self.http = f"http://127.0.0.1:{self.port}"
         self.url = socket_url(self.http)
         self.well = False
+        self.began = 0.0
         self._program: Program | None = None
 
     @property
@@ -47,6 +51,7 @@ class Node:
     def start(self) -> None:
         arguments = ("serve", "--host", "127.0.0.1", "--port", str(self.port), "--node", self.name)
         url = self.proxy.redis_url
+        self.began = time.monotonic()
         self._program = self.installation.program(self.name, *arguments, REDIS_URL=url, CHANNEL_REDIS_URL=url)
 
     async def until_ready(self) -> None:

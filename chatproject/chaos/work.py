@@ -110,15 +110,24 @@ class Work:
 
     # -- what the faults ask
 
-    def running_on(self, node: str) -> dict[str, int]:
-        """Return the turns that write on this node just now, with the attempt whose pieces somebody has seen."""
+    def running_on(self, node: str, since: float) -> dict[str, int]:
+        """Return the turns that write on this node just now, with the attempt whose pieces somebody has seen.
+
+        Not those that a former process of its name has left: ``since`` is when the present one began.
+        """
         found = {}
         for talk in self.talks:  # a fork has one device only, which may be the one that was on the node
             for device in talk.devices:
                 for turn_id, turn in list(device.mirrors[talk.conversation_id].turns.items())[-2:]:
-                    if turn.nodes[-1:] == [node] and not turn.status and turn.n and turn.attempt == turn.started:
+                    is_there = turn.nodes[-1:] == [node] and not turn.status and turn.n
+                    if is_there and turn.attempt == turn.started and self._first_piece(turn_id, turn.attempt) > since:
                         found[turn_id] = turn.attempt
         return found
+
+    def _first_piece(self, turn_id: str, attempt: int) -> float:
+        """Return when the first device saw a piece of this attempt."""
+        seen = (device.first_pieces.get(turn_id, {}) for device in self.devices)
+        return min((pieces[attempt] for pieces in seen if attempt in pieces), default=0.0)
 
     def went_on(self, turn_id: str, attempt: int) -> float | None:
         """Return when the first piece of a later attempt came to any device."""
