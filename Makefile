@@ -11,7 +11,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup vendor packages compile interpreted run test test-server test-waiting test-browser test-postgres test-js lint style generated bench demo chaos soak screenshots lock docs docs-check translations icons chromium
+.PHONY: help setup vendor packages compile interpreted run test test-server test-browser test-postgres test-js lint style generated bench demo chaos soak screenshots lock docs docs-check translations icons chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,24 +39,15 @@ interpreted: ## remove what was compiled, to work on those modules; commands tha
 run: setup ## three nodes behind nginx at http://localhost:8000 (or PORT=…), with a small real model
 	@CHAT_MODEL=$${CHAT_MODEL:-$$($(PY) -m chatproject.services.model)} exec $(PY) manage.py cluster --port $(PORT)
 
-# Three at a time, each with a Redis, a database and ports of its own; what is printed after the first has run meanwhile.
+# Two at a time, each with a Redis, a database and ports of its own; what is printed second has run meanwhile.
 # ALSO: what else shall be done there.
-BESIDE = $(MAKE) -k --no-print-directory
 test: setup ## all tests
-	@mkdir -p var; \
-	$(BESIDE) test-browser $(ALSO) >var/test-browser.log 2>&1 & browser=$$!; \
-	$(BESIDE) test-waiting test-postgres test-js >var/test-waiting.log 2>&1 & waiting=$$!; \
-	$(BESIDE) test-server; status=$$?; \
-	wait $$browser || status=1; wait $$waiting || status=1; \
-	cat var/test-browser.log var/test-waiting.log; exit $$status
+	@mkdir -p var; $(MAKE) -k --no-print-directory test-browser test-postgres test-js $(ALSO) >var/test.log 2>&1 & second=$$!; \
+	$(MAKE) --no-print-directory test-server; status=$$?; \
+	wait $$second || status=1; cat var/test.log; exit $$status
 
 test-server: setup ## those without a browser, real nodes and real kills among them
-	$(VENV)/pytest tests/unit tests/contract tests/integration tests/acceptance $(WAITING:%=--ignore=%)
-
-# The rest of them: they wait for leases and restarts for longer than they work.
-WAITING = tests/acceptance/test_chaos.py tests/acceptance/test_soak.py
-test-waiting: setup
-	$(VENV)/pytest $(WAITING)
+	$(VENV)/pytest tests/unit tests/contract tests/integration tests/acceptance
 
 test-browser: setup chromium ## the pages, in Chromium
 	$(VENV)/pytest tests/browser
