@@ -18,6 +18,7 @@ from conversations.events import encode_body
 from conversations.models import Conversation, Turn, User
 from conversations.runner import TurnRunner
 from realtime import commands
+from realtime.auth import Identity
 from realtime.frames import Command
 from tests.assistant_kit import ToldModel
 
@@ -265,6 +266,7 @@ class Asking:
 
     def __init__(self, room):
         self.user_id, self.device_id, self.conversation_id = room.user_id, "phone", room.id
+        self.identity = Identity(room.user_id, "ada")
         self.node = type("Here", (), {"assistant": room.assistant})()
 
     async def ask(self, command, **args):
