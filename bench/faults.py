@@ -76,7 +76,8 @@ def section(result: dict[str, Any]) -> str:
     note = f" Note: {result['note']}." if "note" in result else ""
     return f"""## Faults by a seed
 
-Three nodes and eight conversations in each run; runs of one measurement go side by side. {total:,} faults (goal: {GOAL:,}).{note}
+Three nodes and eight conversations in each run; runs of one measurement go side by side.
+{total:,} faults (goal: {GOAL:,}).{note}
 
 {table(head, rows)}
 

@@ -63,16 +63,18 @@ class Bare:
         from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 
         from conversations.assistant.graph import build_graph
-        from conversations.assistant.scripted import ScriptedModel
+        from conversations.assistant.models import Models
+        from conversations.assistant.turn_context import TurnContext
 
-        self.message = HumanMessage
+        self.message, self.context = HumanMessage, TurnContext()
         self.saver = AsyncRedisSaver(redis_url=url)
-        self.graph = build_graph(ScriptedModel()).compile(checkpointer=self.saver)
+        self.graph = build_graph(Models("scripted")).compile(checkpointer=self.saver)
 
     async def turn(self, text: str) -> None:
         """Run a turn, its words streamed as every chat needs them."""
         config: Any = {"configurable": {"thread_id": "bare"}}
-        async for _ in self.graph.astream({"messages": [self.message(text)]}, config, stream_mode="messages"):
+        said = {"messages": [self.message(text)]}
+        async for _ in self.graph.astream(said, config, context=self.context, stream_mode="messages"):
             pass
 
 
