@@ -3,6 +3,9 @@ import json
 import time
 
 import pytest
+from redis import Redis
+
+from conversations import keys
 
 from .conftest import People, caught_up, eventually, say
 
@@ -18,6 +21,15 @@ def strict(stack):
     node.kill()
 
 
+@pytest.fixture
+def nobody_archives(stack):
+    """A node that copies logs takes up to 2 MiB for a round of it, which is not its connections'."""
+    with Redis(port=stack.redis_port) as redis:
+        redis.set(keys.ARCHIVER, "a test", px=60_000)
+        yield
+        redis.delete(keys.ARCHIVER)
+
+
 async def flood(speaker, conversation_id, kib):
     """Say so much, in texts of 8 KiB; return the head."""
     return await say(speaker, conversation_id, kib // 8, content="x" * 8 * 1024)
@@ -31,7 +43,7 @@ async def a_silent_reader(people, node, conversation_id, cursor):
     return wire
 
 
-async def test_a_client_that_reads_nothing_is_closed_and_the_others_notice_nothing(people, strict):
+async def test_a_client_that_reads_nothing_is_closed_and_the_others_notice_nothing(people, strict, nobody_archives):
     speaker = await people.device(urls=[strict.url])
     listener = await people.device(urls=[strict.url])
     conversation_id = await speaker.new_conversation()
