@@ -43,8 +43,9 @@ async def ask(conversation, *texts):
 
 
 async def ask_on(runner, conversation, *texts):
-    """Ask, and have it answered here."""
+    """Ask, and have it answered here, once the node has left the turn before."""
     await ask(conversation, *texts)
+    await until_idle(runner)
     runner.start_soon(conversation.conversation_id)
 
 
