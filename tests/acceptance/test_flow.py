@@ -9,13 +9,15 @@ from conversations import keys
 
 from .conftest import People, caught_up, eventually, say
 
-FLOW_SECONDS = 2
-MOST_KIB = 1024
+FLOW_SECONDS = 4
+FLOOD_KIB = 4096
+# Half of what would lie there if nothing bounded it: a process's memory tells to one or two MiB, not closer.
+MOST_KIB = FLOOD_KIB // 2
 
 
 @pytest.fixture(scope="module")
 def strict(stack):
-    """One more node, that waits only two seconds for a client to confirm."""
+    """One more node, that waits only four seconds for a client to confirm."""
     node = stack.add_node("node-strict", FLOW_TIMEOUT_SECONDS=str(FLOW_SECONDS))
     yield node
     node.kill()
@@ -49,14 +51,14 @@ async def test_a_client_that_reads_nothing_is_closed_and_the_others_notice_nothi
     conversation_id = await speaker.new_conversation()
     await listener.open(conversation_id)
     for _ in range(2):  # so that all buffers have the size that such a load needs
-        head = await flood(speaker, conversation_id, 2048)
+        head = await flood(speaker, conversation_id, FLOOD_KIB)
     await caught_up(listener, conversation_id=conversation_id, seq=head)
     before_kib = strict.rss_kib()
     silent = await a_silent_reader(people, strict, conversation_id, listener.mirrors[conversation_id].cursor)
     began = time.monotonic()
-    head = await flood(speaker, conversation_id, 2048)
+    head = await flood(speaker, conversation_id, FLOOD_KIB)
     await caught_up(listener, speaker, conversation_id=conversation_id, seq=head)
-    print(f"2 MiB to the others in {time.monotonic() - began:.2f} s beside a client that reads nothing")
+    print(f"{FLOOD_KIB} KiB to the others in {time.monotonic() - began:.2f} s beside a client that reads nothing")
     grown_kib = strict.rss_kib() - before_kib
     print(f"a client that reads nothing costs its node {grown_kib} KiB")
     assert strict.readiness()["connections"] == 3
